@@ -1,0 +1,1 @@
+"""legal_store: the PostgreSQL and Redis side of a legal platform."""

@@ -1,0 +1,71 @@
+"""Every error that legal_store raises on purpose.
+
+    LegalStoreError                 catch this one to catch them all
+    ├── WrongUseError               the caller asked for something that cannot be (exit code 2)
+    │   ├── ConfigurationError      a setting is missing or wrong
+    │   └── RefusedError            a safety rule forbids it here
+    ├── OperationFailedError        it was allowed and it failed (exit code 3)
+    │   ├── ServerUnavailableError  PostgreSQL or Redis cannot be reached, or will not let us in
+    │   ├── EmbeddedServerError     the development servers could not be started or stopped
+    │   ├── MigrationError          a migration could not be applied
+    │   └── SeedError               seed data could not be read or loaded
+    └── CheckFailedError            the question was answered, and the answer is "no" (exit code 1)
+
+A message says what failed, with which values; `remedy` says what to do next. Neither ever holds a password.
+"""
+
+from __future__ import annotations
+
+
+class LegalStoreError(Exception):
+    """Root of the tree. `exit_code` is what a task ends with when it meets this error."""
+
+    exit_code = 3
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}".rstrip()
+
+
+class WrongUseError(LegalStoreError):
+    """The request itself is wrong; nothing was changed."""
+
+    exit_code = 2
+
+
+class ConfigurationError(WrongUseError):
+    """One or more settings are missing or wrong."""
+
+
+class RefusedError(WrongUseError):
+    """A safety rule forbids this here, for instance a destructive task on a production database."""
+
+
+class OperationFailedError(LegalStoreError):
+    """The operation was allowed, was tried and failed; the message says what state that leaves."""
+
+
+class ServerUnavailableError(OperationFailedError):
+    """PostgreSQL or Redis cannot be reached, or does not accept us."""
+
+
+class EmbeddedServerError(OperationFailedError):
+    """A development server could not be prepared, started or stopped."""
+
+
+class MigrationError(OperationFailedError):
+    """A migration file could not be read or applied."""
+
+
+class SeedError(OperationFailedError):
+    """Seed data could not be read or loaded; nothing of it was kept."""
+
+
+class CheckFailedError(LegalStoreError):
+    """The check ran and its answer is "no": pending migrations, an unhealthy server, invalid data."""
+
+    exit_code = 1
