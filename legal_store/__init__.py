@@ -1,1 +1,41 @@
-"""legal_store: the PostgreSQL and Redis side of a legal platform."""
+"""legal_store: the PostgreSQL and Redis side of a legal platform.
+
+    from legal_store import db, Case, Document
+
+Names are loaded when they are first asked for, so that importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from legal_store.config import Settings as Settings
+    from legal_store.config import settings as settings
+    from legal_store.database import Database as Database
+    from legal_store.database import db as db
+    from legal_store.errors import LegalStoreError as LegalStoreError
+    from legal_store.models import *  # noqa: F403
+
+_HOMES = {
+    "legal_store.config": ("Settings", "settings"),
+    "legal_store.database": ("Database", "db"),
+    "legal_store.errors": ("LegalStoreError",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("_"):
+        raise AttributeError(name)
+    value = getattr(import_module(_HOME_OF.get(name, "legal_store.models")), name, None)
+    if value is None:
+        raise AttributeError(f"legal_store has no {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    models = import_module("legal_store.models").__all__
+    return sorted([*_HOME_OF, *models])

@@ -1,0 +1,188 @@
+"""Settings: read from the environment once, checked all together, never changed afterwards."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from legal_store.errors import ConfigurationError
+
+ENVIRONMENTS = ("development", "test", "staging", "production")
+SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+
+
+class Url(str):
+    """A connection URL whose repr hides the password. `str()` is the URL as it was given."""
+
+    def __repr__(self) -> str:
+        return f"Url({mask_password(self)!r})"
+
+
+def mask_password(url: str) -> str:
+    """Return `url` with its password as `***`, wherever it stands and however malformed the URL is."""
+    masked = _USER_INFO.sub(r"\1:***@", url)
+    if masked == url:
+        masked = _PASSWORD_FOR_PORT.sub(r"\1:***", url)
+    return _PASSWORD_PARAMETER.sub(r"\1***", masked)
+
+
+# greedy up to the last @: a password that was not percent-encoded may hold / ? # and @ itself
+_USER_INFO = re.compile(r"(://[^:/@?#]*):.*@", re.DOTALL)
+_PASSWORD_FOR_PORT = re.compile(r"(://[^:/@?#\[\]]*):(?!\d*(?:[/?#]|$)).*", re.DOTALL)
+_PASSWORD_PARAMETER = re.compile(r"([?&]\w*password=)[^&]*", re.IGNORECASE)
+
+
+def _url(*schemes: str, parse: Callable[[str], object] = lambda text: urlsplit(text).port) -> Callable[[str], Url]:
+    allowed = " or ".join(f"{scheme}://" for scheme in schemes)
+
+    def read(text: str) -> Url:
+        if not text.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+            raise ValueError(f"a URL that starts with {allowed}")
+        try:
+            parse(text)
+        except ValueError:  # the cause may quote the password: not shown, not chained
+            raise ValueError(f"a URL that starts with {allowed}, special characters percent-encoded") from None
+        return Url(text)
+
+    return read
+
+
+def _parse_postgresql(text: str) -> None:
+    import psycopg2
+    from psycopg2.extensions import parse_dsn
+
+    try:
+        ports = parse_dsn(text).get("port", "")
+    except psycopg2.Error as error:
+        raise ValueError from error
+    for port in filter(None, ports.split(",")):
+        int(port)
+
+
+def _integer(minimum: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or int(text) < minimum:
+            raise ValueError(f"a whole number, {minimum} or more")
+        return int(text)
+
+    return read
+
+
+def _one_of(*allowed: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in allowed:
+            raise ValueError(f"one of {', '.join(allowed)}")
+        return text
+
+    return read
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser()
+
+
+def _variable(name: str, read: Callable[[str], Any], default: Any, doc: str, **more: Any) -> Any:
+    metadata = {"variable": name, "read": read, "doc": doc}
+    return field(default=default, metadata=metadata, **more)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that can be set from outside. Times are in the unit that the description names."""
+
+    database_url: Url | None = _variable(
+        "DATABASE_URL", _url("postgresql", "postgres", parse=_parse_postgresql), None,
+        "PostgreSQL to use; without it the embedded server (an error in production)")  # fmt: skip
+    max_connections: int = _variable(
+        "DATABASE_MAX_CONNECTIONS", _integer(1), 20, "connections the server grants to all services together"
+    )
+    pool_size: int = _variable("DATABASE_POOL_SIZE", _integer(1), 10, "connections that one process may hold")
+    connection_timeout_ms: int = _variable(
+        "DATABASE_CONNECTION_TIMEOUT", _integer(1), 30_000, "longest wait for a connection, in milliseconds"
+    )
+    statement_timeout_ms: int = _variable(
+        "DATABASE_STATEMENT_TIMEOUT", _integer(0), 60_000, "longest statement, in milliseconds; 0 is no limit"
+    )
+    idle_timeout_ms: int = _variable(
+        "DATABASE_IDLE_TIMEOUT",
+        _integer(0),
+        10_000,
+        "close a pooled connection unused for so many milliseconds",
+    )
+    ssl_mode: str = _variable(
+        "DATABASE_SSL_MODE", _one_of(*SSL_MODES), "require",
+        "TLS over TCP; an sslmode in DATABASE_URL wins, and Unix sockets need none")  # fmt: skip
+    redis_url: Url | None = _variable(
+        "REDIS_URL", _url("redis", "rediss", "unix"), None,
+        "Redis or Valkey to use; without it the embedded server (an error in production)")  # fmt: skip
+    session_ttl_s: int = _variable("REDIS_SESSION_TTL", _integer(1), 86_400, "life of a session, in seconds")
+    cache_ttl_s: int = _variable(
+        "REDIS_CACHE_DEFAULT_TTL", _integer(1), 300, "default life of a cached value, in seconds"
+    )
+    environment: str = _variable(
+        "LEGAL_STORE_ENV", _one_of(*ENVIRONMENTS), "development", "what kind of environment this is"
+    )
+    home: Path = _variable("LEGAL_STORE_HOME", _path, Path(".legal_store"), "folder of the embedded servers")
+    migrations_dir: Path = _variable(
+        "LEGAL_STORE_MIGRATIONS_DIR", _path, Path("migrations"), "folder of the migration files"
+    )
+    seeds_dir: Path = _variable("LEGAL_STORE_SEEDS_DIR", _path, Path("seeds"), "folder of the seed sets")
+    backup_dir: Path = _variable("LEGAL_STORE_BACKUP_DIR", _path, Path("backups"), "folder of the backups")
+
+    @property
+    def production(self) -> bool:
+        return self.environment == "production"
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Read every setting from `environ` (the process's own by default).
+
+        An empty value counts as not set. Raises ConfigurationError that names every wrong variable at once,
+        with its value (passwords masked) and what is allowed.
+        """
+        environ = os.environ if environ is None else environ
+        values: dict[str, Any] = {}
+        problems: list[str] = []
+        for setting in fields(cls):
+            text = environ.get(setting.metadata["variable"], "").strip()
+            if not text:
+                continue
+            try:
+                values[setting.name] = setting.metadata["read"](text)
+            except ValueError as error:
+                problems.append(f"{setting.metadata['variable']}={_shown(setting.name, text)}: must be {error}")
+        problems += _missing_in_production(values)
+        if problems:
+            raise ConfigurationError(_listed(problems), remedy="Correct the environment or the .env file.")
+        return cls(**values)
+
+
+def _shown(name: str, text: str) -> str:
+    return mask_password(text) if name.endswith("_url") else repr(text)
+
+
+def _missing_in_production(values: Mapping[str, Any]) -> list[str]:
+    if values.get("environment") != "production" or "database_url" in values:
+        return []
+    return ["DATABASE_URL is not set: in production there is no embedded server to fall back on"]
+
+
+def _listed(problems: list[str]) -> str:
+    if len(problems) == 1:
+        return f"Wrong setting: {problems[0]}."
+    return "Wrong settings:\n" + "\n".join(f"  - {problem}" for problem in problems) + "\n"
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """Return the settings of this process, read from the environment at the first call.
+
+    Raises ConfigurationError. Tests that change the environment call `settings.cache_clear()`.
+    """
+    return Settings.from_environ()

@@ -1,0 +1,118 @@
+"""What all rows have in common: a key, two times kept by PostgreSQL, and, where it applies, a firm."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from peewee import SQL, Field, Model
+
+from legal_store.database import db
+from legal_store.schema.fields import NOW, EnumField, KeyField, TimestampField
+from legal_store.schema.objects import Check, Default, Function, Index, PrimaryKey, Trigger, Unique
+
+TOUCH_UPDATED_AT = Function(
+    signature="update_updated_at_column()",
+    returns="trigger",
+    body="""
+BEGIN
+    NEW.created_at := OLD.created_at;
+    NEW.updated_at := now();
+    RETURN NEW;
+END
+""",
+)
+
+
+class Record(Model):
+    """A row with an `id`. `class Meta` may declare checks, unique keys, indexes and triggers in `declared`.
+
+    Columns that PostgreSQL fills (`created_at`, `updated_at`, statistics) are read back by `save()`.
+    """
+
+    abstract: ClassVar[bool] = True
+    key_columns: ClassVar[tuple[str, ...]] = ("id",)
+
+    id = KeyField()
+
+    class Meta:
+        database = db
+        legacy_table_names = False
+        only_save_dirty = True
+        declared: tuple[Any, ...] = ()
+
+    def __init__(self, *args: Any, **values: Any) -> None:
+        self._stored = "__no_default__" in values
+        super().__init__(*args, **values)
+
+    @classmethod
+    def validate_model(cls) -> None:
+        """Hand what `Meta.declared` and the fields say to Peewee. Peewee calls this once for each class."""
+        if not cls.__dict__.get("abstract", False):
+            _apply_declarations(cls)
+
+    def save(self, force_insert: bool = False, only: Any = None) -> int:
+        """Write the row, a new one by INSERT and a known one by UPDATE of its changed fields.
+
+        Returns the number of rows written: 0 when nothing was changed or the row is no longer there. An object
+        made in Python is new until it was saved, although its `id` is set from the start.
+        """
+        if self._stored and not force_insert:
+            return self._update_changed(only)
+        self._insert()
+        return 1
+
+    def _insert(self) -> None:
+        row: Any = self
+        row._populate_unsaved_relations(row.__data__)
+        given = dict(row.__data__)
+        self._read_back(type(self).insert(given), [f for f in _kept_by_server(self) if f.name not in given])
+        self._stored = True
+
+    def _update_changed(self, only: Any) -> int:
+        row: Any = self
+        changed = row._prune_fields(row.__data__.copy(), row.dirty_fields if only is None else only)
+        row._populate_unsaved_relations(changed)
+        changed.pop("id", None)
+        if not changed:
+            return 0
+        update = type(self).update(**changed).where(row._pk_expr())
+        return self._read_back(update, [f for f in _kept_by_server(self) if f.name not in changed])
+
+    def _read_back(self, query: Any, columns: list[Field[Any]]) -> int:
+        row: Any = self
+        written = list(query.returning(*(columns or [type(self).id])).tuples().execute())
+        for values in written:
+            row.__data__.update(zip((column.name for column in columns), values, strict=False))
+        row._dirty.clear()
+        return len(written)
+
+
+class TimedRecord(Record):
+    """A row that knows when it was made and last changed. Both are PostgreSQL's, not the caller's."""
+
+    abstract: ClassVar[bool] = True
+
+    created_at = TimestampField(constraints=[Default(NOW)])
+    updated_at = TimestampField(constraints=[Default(NOW)])
+
+
+def _apply_declarations(model: type[Record]) -> None:
+    meta: Any = model._meta
+    table = meta.table_name
+    checks = [field.check() for field in meta.sorted_fields if isinstance(field, EnumField)]
+    key = PrimaryKey(f"{table}_pkey", model.key_columns)
+    declared = [key, *checks, *meta.declared]
+    meta.constraints = [SQL(item.sql()) for item in declared if isinstance(item, PrimaryKey | Unique | Check)]
+    meta.indexes = [SQL(item.create(table)) for item in declared if isinstance(item, Index)]
+    meta.triggers = tuple(item for item in declared if isinstance(item, Trigger))
+    if "updated_at" in meta.fields:
+        touch = Trigger(f"update_{table}_updated_at", "BEFORE UPDATE", "update_updated_at_column()")
+        meta.triggers = (touch, *meta.triggers)
+
+
+def _kept_by_server(row: Record) -> list[Field[Any]]:
+    return [field for field in row._meta.sorted_fields if _has_default(field)]
+
+
+def _has_default(field: Field[Any]) -> bool:
+    return any(constraint.sql.startswith(("DEFAULT", "GENERATED")) for constraint in field.constraints or ())

@@ -1,0 +1,34 @@
+"""Everything that the models declare, gathered for the operations that compare, create or check a schema."""
+
+from legal_store import models
+from legal_store.models.audit import REFUSE_CHANGE
+from legal_store.models.base import TOUCH_UPDATED_AT
+from legal_store.models.discovery import TEMPLATE_STATISTICS, VIEWS
+from legal_store.models.skills import SKILL_STATISTICS
+from legal_store.schema.objects import Schema
+
+SCHEMA = Schema(
+    extensions=("uuid-ossp", "vector", "pg_trgm"),
+    functions=(TOUCH_UPDATED_AT, SKILL_STATISTICS, TEMPLATE_STATISTICS, REFUSE_CHANGE),
+    models=(
+        models.Skill,
+        models.SkillVersion,
+        models.SkillUsageLog,
+        models.DocumentType,
+        models.DocumentTypeInstance,
+        models.RomanianTemplate,
+        models.DocumentPattern,
+        models.TemplateUsageLog,
+        models.Firm,
+        models.User,
+        models.Client,
+        models.Case,
+        models.CaseTeamMember,
+        models.CaseActor,
+        models.Document,
+        models.Task,
+        models.UserAuditLog,
+        models.CaseAuditLog,
+    ),
+    views=VIEWS,
+)

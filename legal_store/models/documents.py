@@ -1,0 +1,64 @@
+"""The documents of a case, with the embedding that finds them by meaning."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from peewee import BigIntegerField, BooleanField, IntegerField, TextField
+from pgvector.peewee import VectorField
+
+from legal_store.models.cases import Case
+from legal_store.models.firms import FirmRecord
+from legal_store.models.users import User
+from legal_store.schema.fields import EnumField, FirmReferenceField, JsonField
+from legal_store.schema.objects import Check, Default, Index
+
+EMBEDDING_DIMENSIONS = 1536
+
+
+class DocumentKind(StrEnum):
+    CONTRACT = "Contract"
+    PLEADING = "Pleading"
+    MOTION = "Motion"
+    BRIEF = "Brief"
+    EVIDENCE = "Evidence"
+    CORRESPONDENCE = "Correspondence"
+    OTHER = "Other"
+
+
+class DocumentStatus(StrEnum):
+    DRAFT = "Draft"
+    REVIEW = "Review"
+    APPROVED = "Approved"
+    FILED = "Filed"
+
+
+class Document(FirmRecord):
+    """A document of a case; its file lies in object storage at `storage_url`."""
+
+    case = FirmReferenceField(Case, backref="documents", on_delete="CASCADE")
+    title = TextField()
+    document_type = EnumField(DocumentKind)
+    status = EnumField(DocumentStatus, default=DocumentStatus.DRAFT)
+    content = TextField(null=True)
+    file_name = TextField(null=True)
+    file_size_bytes = BigIntegerField(null=True)
+    mime_type = TextField(null=True)
+    storage_url = TextField(null=True)
+    version = IntegerField(default=1, constraints=[Default("1")])
+    ai_generated = BooleanField(default=False, constraints=[Default("false")])
+    created_by = FirmReferenceField(User, backref="created_documents", null=True, on_delete="SET NULL")
+    content_embedding = VectorField(dimensions=EMBEDDING_DIMENSIONS, null=True)
+    metadata = JsonField(default=dict, constraints=[Default("'{}'")])
+
+    class Meta:
+        table_name = "documents"
+        declared = (
+            Check("documents_version_check", "version >= 1"),
+            Check("documents_file_size_bytes_check", "file_size_bytes >= 0"),
+            Index("documents_title_trgm_idx", ("title gin_trgm_ops",), using="gin"),
+            Index("documents_content_embedding_idx", ("content_embedding vector_cosine_ops",), using="hnsw"),
+            Index("documents_firm_id_case_id_idx", ("firm_id", "case_id", "created_at DESC")),
+            Index("documents_firm_id_type_status_idx", ("firm_id", "document_type", "status")),
+            Index("documents_firm_id_created_by_idx", ("firm_id", "created_by_id")),
+        )

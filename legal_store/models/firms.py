@@ -1,0 +1,39 @@
+"""Law firms, and what it means that a row belongs to one."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from peewee import TextField
+
+from legal_store.models.base import TimedRecord
+from legal_store.schema.fields import ReferenceField
+from legal_store.schema.objects import Unique
+
+
+class Firm(TimedRecord):
+    """A law firm: the tenant that everything confidential belongs to."""
+
+    name = TextField()
+    vat_id = TextField()
+    email = TextField(null=True)
+    phone = TextField(null=True)
+    address = TextField(null=True)
+    website = TextField(null=True)
+
+    class Meta:
+        table_name = "firms"
+        declared = (Unique("firms_vat_id_key", ("vat_id",)),)
+
+
+def _backref(field: Any) -> str:
+    return str(field.model._meta.table_name)
+
+
+class FirmRecord(TimedRecord):
+    """A row of one firm. Its key is (id, firm_id), so that references between rows cannot leave the firm."""
+
+    abstract: ClassVar[bool] = True
+    key_columns: ClassVar[tuple[str, ...]] = ("id", "firm_id")
+
+    firm = ReferenceField(Firm, backref=_backref)

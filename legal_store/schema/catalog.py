@@ -1,0 +1,180 @@
+"""What is really in a database, read from pg_catalog and said in one canonical way, so that two can be compared.
+
+Every object becomes one entry: a kind and a name, and a definition in PostgreSQL's own words (pg_get_indexdef,
+pg_get_constraintdef, ...). Left out are objects that belong to an extension, the ledger of the migrations, and
+what carries no meaning: the order of columns, sizes, statistics, oids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+LEDGER_TABLES = ("_migrations", "migratehistory")
+
+
+class Entry(NamedTuple):
+    """One object of a database: for instance ("index", "cases.cases_title_trgm_idx") and its definition."""
+
+    kind: str
+    name: str
+    definition: str
+
+
+class Difference(NamedTuple):
+    """One object that differs; `expected` or `found` is None where it is missing or unknown."""
+
+    kind: str
+    name: str
+    expected: str | None
+    found: str | None
+
+    def __str__(self) -> str:
+        if self.found is None:
+            return f"{self.kind} {self.name} is missing; expected: {self.expected}"
+        if self.expected is None:
+            return f"{self.kind} {self.name} is not expected: {self.found}"
+        return f"{self.kind} {self.name} differs\n    expected: {self.expected}\n    found:    {self.found}"
+
+
+Catalog = dict[tuple[str, str], str]
+
+
+def read_catalog(connection: Any, schema: str = "public") -> Catalog:
+    """Return every object of `schema` as {(kind, name): definition}. `connection` is a psycopg2 connection.
+
+    Read-only; two queries. The connection's search_path is not changed.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_QUERY, {"schema": schema, "ledgers": list(LEDGER_TABLES)})
+        return {(kind, name): definition for kind, name, definition in cursor.fetchall()}
+
+
+def differences(expected: Catalog, found: Catalog) -> list[Difference]:
+    """Return what differs between two catalogs, ordered by kind and name; empty when they are the same."""
+    return list(_compare(expected, found))
+
+
+def _compare(expected: Catalog, found: Catalog) -> Iterator[Difference]:
+    for key in sorted(expected.keys() | found.keys()):
+        if expected.get(key) != found.get(key):
+            yield Difference(*key, expected.get(key), found.get(key))
+
+
+_QUERY = r"""
+WITH space AS (
+    SELECT oid, nspname FROM pg_namespace WHERE nspname = %(schema)s
+),
+owned_by_extension AS (
+    SELECT classid, objid FROM pg_depend WHERE deptype = 'e'
+),
+relation AS (
+    SELECT c.* FROM pg_class c JOIN space ON space.oid = c.relnamespace
+    WHERE c.relname <> ALL (%(ledgers)s)
+      AND NOT EXISTS (SELECT FROM owned_by_extension e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid)
+),
+base_table AS (
+    SELECT * FROM relation WHERE relkind IN ('r', 'p')
+),
+routine AS (
+    SELECT p.* FROM pg_proc p JOIN space ON space.oid = p.pronamespace
+    WHERE p.prokind IN ('f', 'p')
+      AND NOT EXISTS (SELECT FROM owned_by_extension e WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid)
+),
+own_type AS (
+    SELECT t.* FROM pg_type t JOIN space ON space.oid = t.typnamespace
+    WHERE t.typtype IN ('e', 'd')
+      AND NOT EXISTS (SELECT FROM owned_by_extension e WHERE e.classid = 'pg_type'::regclass AND e.objid = t.oid)
+)
+SELECT 'extension' AS kind, extname::text AS name, '' AS definition FROM pg_extension WHERE extname <> 'plpgsql'
+UNION ALL
+SELECT 'table', t.relname,
+       concat_ws(' ', CASE t.relpersistence WHEN 'u' THEN 'unlogged' END,
+                 CASE WHEN t.relkind = 'p' THEN 'partitioned by ' || pg_get_partkeydef(t.oid) END,
+                 pg_get_expr(t.relpartbound, t.oid),
+                 CASE WHEN t.relrowsecurity THEN 'row level security' END,
+                 CASE WHEN t.relforcerowsecurity THEN 'forced' END,
+                 array_to_string(t.reloptions, ', '))
+FROM base_table t
+UNION ALL
+SELECT 'column', t.relname || '.' || a.attname,
+       concat_ws(' ', format_type(a.atttypid, a.atttypmod),
+                 CASE WHEN a.attcollation <> y.typcollation THEN 'collate ' || l.collname END,
+                 CASE WHEN a.attnotnull THEN 'not null' END,
+                 CASE a.attgenerated WHEN 's' THEN 'generated stored' WHEN 'v' THEN 'generated virtual' END,
+                 CASE a.attidentity WHEN 'a' THEN 'identity always' WHEN 'd' THEN 'identity by default' END,
+                 CASE WHEN d.oid IS NOT NULL THEN 'default ' || pg_get_expr(d.adbin, d.adrelid) END,
+                 CASE WHEN a.attstorage <> y.typstorage THEN 'storage ' || a.attstorage END,
+                 CASE WHEN a.attcompression <> '' THEN 'compression ' || a.attcompression END)
+FROM base_table t
+JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
+JOIN pg_type y ON y.oid = a.atttypid
+LEFT JOIN pg_attrdef d ON d.adrelid = t.oid AND d.adnum = a.attnum
+LEFT JOIN pg_collation l ON l.oid = a.attcollation
+UNION ALL
+SELECT 'constraint', t.relname || '.' || k.conname, pg_get_constraintdef(k.oid)
+FROM base_table t JOIN pg_constraint k ON k.conrelid = t.oid AND k.contype <> 'n'
+UNION ALL
+SELECT 'index', t.relname || '.' || i.relname,
+       pg_get_indexdef(x.indexrelid) || CASE WHEN NOT x.indisvalid THEN ' INVALID' ELSE '' END
+       || CASE WHEN x.indisreplident THEN ' REPLICA IDENTITY' ELSE '' END
+FROM relation t JOIN pg_index x ON x.indrelid = t.oid JOIN pg_class i ON i.oid = x.indexrelid
+UNION ALL
+SELECT 'trigger', t.relname || '.' || g.tgname,
+       pg_get_triggerdef(g.oid)
+       || CASE g.tgenabled WHEN 'O' THEN '' WHEN 'D' THEN ' DISABLED' ELSE ' ENABLED ' || g.tgenabled END
+FROM relation t JOIN pg_trigger g ON g.tgrelid = t.oid AND NOT g.tgisinternal
+UNION ALL
+SELECT 'policy', t.relname || '.' || p.polname,
+       concat_ws(' ', CASE WHEN p.polpermissive THEN 'permissive' ELSE 'restrictive' END, 'for', p.polcmd,
+                 'to', (SELECT string_agg(CASE r WHEN 0 THEN 'public' ELSE pg_get_userbyid(r)::text END, ', '
+                                          ORDER BY r) FROM unnest(p.polroles) AS r),
+                 'using (' || pg_get_expr(p.polqual, p.polrelid) || ')',
+                 'check (' || pg_get_expr(p.polwithcheck, p.polrelid) || ')')
+FROM base_table t JOIN pg_policy p ON p.polrelid = t.oid
+UNION ALL
+SELECT 'rule', t.relname || '.' || r.rulename, pg_get_ruledef(r.oid)
+FROM relation t JOIN pg_rewrite r ON r.ev_class = t.oid AND r.rulename <> '_RETURN'
+UNION ALL
+SELECT CASE v.relkind WHEN 'v' THEN 'view' ELSE 'materialized view' END, v.relname,
+       concat_ws(' ', array_to_string(v.reloptions, ', '), pg_get_viewdef(v.oid))
+FROM relation v WHERE v.relkind IN ('v', 'm')
+UNION ALL
+SELECT 'function', p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')', pg_get_functiondef(p.oid)
+FROM routine p
+UNION ALL
+SELECT 'sequence', s.relname,
+       concat_ws(' ', format_type(q.seqtypid, NULL), q.seqstart, q.seqincrement, q.seqmin, q.seqmax, q.seqcache,
+                 CASE WHEN q.seqcycle THEN 'cycle' END)
+FROM relation s JOIN pg_sequence q ON q.seqrelid = s.oid
+UNION ALL
+SELECT 'enum', y.typname, (SELECT string_agg(quote_literal(e.enumlabel), ', ' ORDER BY e.enumsortorder)
+                           FROM pg_enum e WHERE e.enumtypid = y.oid)
+FROM own_type y WHERE y.typtype = 'e'
+UNION ALL
+SELECT 'domain', y.typname,
+       concat_ws(' ', format_type(y.typbasetype, y.typtypmod), CASE WHEN y.typnotnull THEN 'not null' END,
+                 'default ' || y.typdefault,
+                 (SELECT string_agg(pg_get_constraintdef(k.oid), ' ' ORDER BY k.conname)
+                  FROM pg_constraint k WHERE k.contypid = y.oid AND k.contype <> 'n'))
+FROM own_type y WHERE y.typtype = 'd'
+UNION ALL
+SELECT 'comment', t.relname || coalesce('.' || a.attname, ''), d.description
+FROM relation t
+JOIN pg_description d ON d.classoid = 'pg_class'::regclass AND d.objoid = t.oid
+LEFT JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.objsubid AND d.objsubid > 0
+UNION ALL
+SELECT 'comment', 'function ' || p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')', d.description
+FROM routine p JOIN pg_description d ON d.classoid = 'pg_proc'::regclass AND d.objoid = p.oid
+UNION ALL
+SELECT 'grant', t.relname, string_agg(g.grantee_name || '=' || g.privilege_type, ', '
+                                     ORDER BY g.grantee_name, g.privilege_type)
+FROM relation t
+CROSS JOIN LATERAL (
+    SELECT CASE x.grantee WHEN 0 THEN 'public' ELSE pg_get_userbyid(x.grantee)::text END AS grantee_name,
+           x.privilege_type
+    FROM aclexplode(t.relacl) AS x WHERE x.grantee <> t.relowner
+) AS g
+WHERE t.relkind IN ('r', 'p', 'v', 'm', 'S')
+GROUP BY t.relname
+"""

@@ -1,0 +1,70 @@
+"""From declared models and objects to the statements that create them. Pure: no server is asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peewee import Context, ForeignKeyField
+from peewee import PostgresqlDatabase as _Dialect
+
+from legal_store.schema.fields import ReferenceField
+from legal_store.schema.objects import Schema
+
+
+def create_statements(schema: Schema) -> list[str]:
+    """Return the statements that create `schema` in an empty database, in an order that works.
+
+    References come after all tables, so that tables may refer to each other in circles.
+    """
+    return [
+        *(f'CREATE EXTENSION IF NOT EXISTS "{name}"' for name in schema.extensions),
+        *(function.create() for function in schema.functions),
+        *(create_table(model) for model in schema.models),
+        *(statement for model in schema.models for statement in add_references(model)),
+        *(statement for model in schema.models for statement in create_indexes(model)),
+        *(statement for model in schema.models for statement in create_triggers(model)),
+        *(view.create() for view in schema.views),
+    ]
+
+
+def create_table(model: Any) -> str:
+    """Return CREATE TABLE with columns, key, unique keys and checks, one to a line."""
+    lines = [_render(field.ddl(_context())) for field in model._meta.sorted_fields]
+    lines += [constraint.sql for constraint in model._meta.constraints]
+    return f'CREATE TABLE "{model._meta.table_name}" (\n    ' + ",\n    ".join(lines) + "\n)"
+
+
+def add_references(model: Any) -> list[str]:
+    """Return one ALTER TABLE for each foreign key of the model."""
+    return [
+        f'ALTER TABLE "{model._meta.table_name}" ADD {_render(field.foreign_key_constraint())}'
+        for field in model._meta.sorted_fields
+        if isinstance(field, ForeignKeyField)
+    ]
+
+
+def create_indexes(model: Any) -> list[str]:
+    """Return one CREATE INDEX for each declared index of the model."""
+    return [index.sql for index in model._meta.indexes]
+
+
+def create_triggers(model: Any) -> list[str]:
+    """Return one CREATE TRIGGER for each trigger of the model."""
+    return [trigger.create(model._meta.table_name) for trigger in model._meta.triggers]
+
+
+def referenced_tables(model: Any) -> set[str]:
+    """Return the names of the other tables that the model's references point to."""
+    references = (field for field in model._meta.sorted_fields if isinstance(field, ReferenceField))
+    return {field.rel_model._meta.table_name for field in references} - {model._meta.table_name}
+
+
+def _context() -> Context:
+    return _Dialect(None).get_sql_context()
+
+
+def _render(node: Any) -> str:
+    sql, parameters = _context().sql(node).query()
+    if parameters:
+        raise ValueError(f"DDL cannot take parameters: {sql} {parameters}")
+    return str(sql)

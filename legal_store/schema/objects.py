@@ -1,0 +1,144 @@
+"""What belongs to a table or a schema besides columns. Each can say itself in SQL; names are always given."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from peewee import SQL
+
+
+def Default(expression: str) -> SQL:  # noqa: N802  (reads as the SQL word, as in Peewee)
+    """Return the column constraint DEFAULT `expression`, an SQL expression."""
+    return SQL(f"DEFAULT {expression}")
+
+
+def Generated(expression: str) -> SQL:  # noqa: N802
+    """Return the column constraint that makes PostgreSQL compute the column from others of its row."""
+    return SQL(f"GENERATED ALWAYS AS ({expression}) STORED")
+
+
+class Check(NamedTuple):
+    """A condition that every row of the table meets."""
+
+    name: str
+    condition: str
+
+    def sql(self) -> str:
+        return f'CONSTRAINT "{self.name}" CHECK ({self.condition})'
+
+
+class Unique(NamedTuple):
+    """Columns of which no two rows have the same values."""
+
+    name: str
+    columns: tuple[str, ...]
+
+    def sql(self) -> str:
+        return f'CONSTRAINT "{self.name}" UNIQUE ({", ".join(self.columns)})'
+
+
+class PrimaryKey(NamedTuple):
+    """The columns that identify a row."""
+
+    name: str
+    columns: tuple[str, ...]
+
+    def sql(self) -> str:
+        return f'CONSTRAINT "{self.name}" PRIMARY KEY ({", ".join(self.columns)})'
+
+
+class Index(NamedTuple):
+    """An index; `columns` are SQL: a column or an expression, with operator class and order where needed."""
+
+    name: str
+    columns: tuple[str, ...]
+    unique: bool = False
+    using: str = "btree"
+    where: str = ""
+    options: str = ""
+
+    def create(self, table: str) -> str:
+        return " ".join(
+            filter(
+                None,
+                (
+                    f'CREATE {"UNIQUE " * self.unique}INDEX "{self.name}" ON "{table}"',
+                    f"USING {self.using} ({', '.join(self.columns)})",
+                    f"WITH ({self.options})" * bool(self.options),
+                    f"WHERE {self.where}" * bool(self.where),
+                ),
+            )
+        )
+
+    def drop(self) -> str:
+        return f'DROP INDEX "{self.name}"'
+
+
+class Function(NamedTuple):
+    """A function in the database; `signature` is its name with the types of its arguments."""
+
+    signature: str
+    returns: str
+    body: str
+    language: str = "plpgsql"
+    attributes: str = ""
+
+    def create(self) -> str:
+        attributes = f" {self.attributes}" if self.attributes else ""
+        return (
+            f"CREATE OR REPLACE FUNCTION {self.signature} RETURNS {self.returns}\n"
+            f"LANGUAGE {self.language}{attributes} AS $function$\n{self.body.strip()}\n$function$"
+        )
+
+    def drop(self) -> str:
+        return f"DROP FUNCTION {self.signature}"
+
+
+class Trigger(NamedTuple):
+    """A trigger: `event` as in "AFTER INSERT", `function` as in "touch()"."""
+
+    name: str
+    event: str
+    function: str
+    each: str = "ROW"
+    referencing: str = ""
+    when: str = ""
+
+    def create(self, table: str) -> str:
+        return "\n    ".join(
+            filter(
+                None,
+                (
+                    f'CREATE TRIGGER "{self.name}" {self.event} ON "{table}"',
+                    f"REFERENCING {self.referencing}" * bool(self.referencing),
+                    f"FOR EACH {self.each}",
+                    f"WHEN ({self.when})" * bool(self.when),
+                    f"EXECUTE FUNCTION {self.function}",
+                ),
+            )
+        )
+
+    def drop(self, table: str) -> str:
+        return f'DROP TRIGGER "{self.name}" ON "{table}"'
+
+
+class View(NamedTuple):
+    """A view. It runs with the rights of who asks, so that row-level security holds through it."""
+
+    name: str
+    query: str
+
+    def create(self) -> str:
+        return f'CREATE VIEW "{self.name}" WITH (security_invoker = true) AS\n{self.query.strip()}'
+
+    def drop(self) -> str:
+        return f'DROP VIEW "{self.name}"'
+
+
+class Schema(NamedTuple):
+    """All that the models declare, in the order in which it can be created."""
+
+    extensions: tuple[str, ...]
+    functions: tuple[Function, ...]
+    models: tuple[Any, ...]
+    views: tuple[View, ...]
