@@ -17,15 +17,17 @@ def database_url(settings: Settings) -> Url:
     """
     if settings.database_url is not None:
         return settings.database_url
-    from legal_store.embedded import running
+    return Url(_embedded(settings, "DATABASE_URL").postgres.url)
 
-    servers = running(settings.home)
-    if servers is None:
-        raise ConfigurationError(
-            f"DATABASE_URL is not set, and no embedded server runs in {settings.home}.",
-            remedy="Start one with `invoke up`, or set DATABASE_URL.",
-        )
-    return Url(servers.postgres.url)
+
+def redis_url(settings: Settings) -> Url:
+    """Return REDIS_URL, or the URL of the running embedded server. Starts nothing.
+
+    Raises ConfigurationError where there is neither.
+    """
+    if settings.redis_url is not None:
+        return settings.redis_url
+    return Url(_embedded(settings, "REDIS_URL").redis.url)
 
 
 def connection_parameters(settings: Settings) -> dict[str, Any]:
@@ -48,6 +50,42 @@ def describe_target(parameters: dict[str, Any]) -> str:
     port = "" if _over_unix_socket(parameters) else f":{parameters.get('port', 5432)}"
     user = f' as "{parameters["user"]}"' if "user" in parameters else ""
     return mask_password(f'database "{parameters.get("dbname", "")}" at {host}{port}{user}')
+
+
+def client_environment(settings: Settings) -> dict[str, str]:
+    """Return the PG* variables by which psql, pg_dump and the like reach the database, the password among them."""
+    parameters = connection_parameters(settings)
+    return {_PG_VARIABLES[name]: str(value) for name, value in parameters.items() if name in _PG_VARIABLES}
+
+
+_PG_VARIABLES = {
+    "host": "PGHOST",
+    "hostaddr": "PGHOSTADDR",
+    "port": "PGPORT",
+    "dbname": "PGDATABASE",
+    "user": "PGUSER",
+    "password": "PGPASSWORD",
+    "passfile": "PGPASSFILE",
+    "sslmode": "PGSSLMODE",
+    "sslrootcert": "PGSSLROOTCERT",
+    "sslcert": "PGSSLCERT",
+    "sslkey": "PGSSLKEY",
+    "connect_timeout": "PGCONNECT_TIMEOUT",
+    "application_name": "PGAPPNAME",
+}
+
+
+def _embedded(settings: Settings, variable: str) -> Any:
+    from legal_store.embedded import running
+
+    servers = None if settings.production else running(settings.home)
+    if servers is None:
+        where = "in production there is no embedded server" if settings.production else f"none runs in {settings.home}"
+        raise ConfigurationError(
+            f"{variable} is not set, and {where}.",
+            remedy=f"Set {variable}." if settings.production else f"Run `invoke up`, or set {variable}.",
+        )
+    return servers
 
 
 def _over_unix_socket(parameters: dict[str, Any]) -> bool:

@@ -104,8 +104,8 @@ SELECT 'column', t.relname || '.' || a.attname,
                  CASE a.attgenerated WHEN 's' THEN 'generated stored' WHEN 'v' THEN 'generated virtual' END,
                  CASE a.attidentity WHEN 'a' THEN 'identity always' WHEN 'd' THEN 'identity by default' END,
                  CASE WHEN d.oid IS NOT NULL THEN 'default ' || pg_get_expr(d.adbin, d.adrelid) END,
-                 CASE WHEN a.attstorage <> y.typstorage THEN 'storage ' || a.attstorage END,
-                 CASE WHEN a.attcompression <> '' THEN 'compression ' || a.attcompression END)
+                 CASE WHEN a.attstorage <> y.typstorage THEN 'storage ' || a.attstorage::text END,
+                 CASE WHEN a.attcompression <> '' THEN 'compression ' || a.attcompression::text END)
 FROM base_table t
 JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
 JOIN pg_type y ON y.oid = a.atttypid
@@ -122,7 +122,7 @@ FROM relation t JOIN pg_index x ON x.indrelid = t.oid JOIN pg_class i ON i.oid =
 UNION ALL
 SELECT 'trigger', t.relname || '.' || g.tgname,
        pg_get_triggerdef(g.oid)
-       || CASE g.tgenabled WHEN 'O' THEN '' WHEN 'D' THEN ' DISABLED' ELSE ' ENABLED ' || g.tgenabled END
+       || CASE g.tgenabled WHEN 'O' THEN '' WHEN 'D' THEN ' DISABLED' ELSE ' ENABLED ' || g.tgenabled::text END
 FROM relation t JOIN pg_trigger g ON g.tgrelid = t.oid AND NOT g.tgisinternal
 UNION ALL
 SELECT 'policy', t.relname || '.' || p.polname,

@@ -1,0 +1,77 @@
+"""Declares tasks: their full names, the reading of `.env`, and how their errors end."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import invoke
+from invoke.exceptions import Exit
+
+from legal_store.errors import LegalStoreError
+
+
+def task(name: str, **options: Any) -> Callable[[Callable[..., Any]], invoke.Task[Any]]:
+    """Declare a task by the name that is typed: "seed", or "migrate.deploy".
+
+    Its docstring's first line is its help. Errors of our tree end it with one paragraph on stderr and their exit
+    code; `invoke --debug` adds the traceback.
+    """
+
+    def declare(body: Callable[..., Any]) -> invoke.Task[Any]:
+        @functools.wraps(body)
+        def guarded(context: invoke.Context, *args: Any, **flags: Any) -> Any:
+            read_env_file(Path.cwd() / ".env")
+            try:
+                return body(context, *args, **flags)
+            except KeyboardInterrupt:
+                raise Exit("Interrupted.", code=130) from None
+            except Exception as error:  # noqa: BLE001  (unknown ones are raised again)
+                raise _exit_for(error) from None
+
+        return cast(invoke.Task[Any], invoke.task(guarded, name=name, **options))
+
+    return declare
+
+
+@functools.lru_cache(maxsize=1)
+def read_env_file(path: Path) -> None:
+    """Add the variables of a `.env` file to the environment; those already set stay. No file is no error."""
+    if path.is_file():
+        from dotenv import load_dotenv
+
+        load_dotenv(path, override=False)
+
+
+def _exit_for(error: Exception) -> Exception:
+    known = error if isinstance(error, LegalStoreError) else _translated(error)
+    if known is None:
+        return error
+    if logging.getLogger("invoke").isEnabledFor(logging.DEBUG):
+        traceback.print_exception(error, file=sys.stderr)
+    return Exit(str(known), code=known.exit_code)
+
+
+def _translated(error: Exception) -> LegalStoreError | None:
+    """Return our error for one of a driver or of the file system; None for what nobody expected."""
+    drivers = [sys.modules.get("psycopg2"), sys.modules.get("peewee")]
+    database_errors = tuple(
+        getattr(driver, name)
+        for driver, name in zip(drivers, ("Error", "PeeweeException"), strict=True)
+        if driver is not None
+    )
+    if isinstance(error, database_errors):
+        from legal_store.database.explain import statement_failure
+
+        return statement_failure(error, "A statement")
+    if isinstance(error, OSError) and error.filename is not None:
+        failed = LegalStoreError(
+            f"{error.filename}: {error.strerror}.", remedy="Check the path, rights and free space."
+        )
+        return failed
+    return None

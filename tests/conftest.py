@@ -1,0 +1,116 @@
+"""Real servers for all tests: started once in a temporary folder, one cloned database for each test."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+from psycopg2 import sql
+
+from legal_store import embedded
+from legal_store.config import Settings, Url, settings
+from legal_store.database import db
+from legal_store.migrate import deploy
+
+CHECKOUT = Path(__file__).parent.parent
+MIGRATIONS = CHECKOUT / "migrations"
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No variable of the developer's shell reaches a test."""
+    for name in list(os.environ):
+        if name.startswith(("DATABASE_", "REDIS_", "LEGAL_STORE_", "PG")):
+            monkeypatch.delenv(name)
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded.Servers]:
+    """The embedded PostgreSQL and Redis, in a temporary folder, without waiting for the disk."""
+    home = tmp_path_factory.mktemp("servers")
+    started = embedded.up(home, postgres_settings={"fsync": "off", "full_page_writes": "off"})
+    yield started
+    embedded.down(home)
+
+
+class Cluster:
+    """Makes and drops databases on one server."""
+
+    def __init__(self, url: str) -> None:
+        self.parameters = psycopg2.extensions.parse_dsn(url)
+
+    def url(self, database: str) -> Url:
+        return Url(f"postgresql://{self.parameters['user']}@/{database}?host={self.parameters['host']}")
+
+    def connect(self, database: str) -> Any:
+        return psycopg2.connect(**{**self.parameters, "dbname": database})
+
+    def create(self, template: str = "template1") -> str:
+        name = f"test_{uuid.uuid4().hex[:12]}"
+        self._run(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
+        return name
+
+    def drop(self, database: str) -> None:
+        self._run(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
+
+    def _run(self, statement: sql.Composable) -> None:
+        with closing(self.connect("postgres")) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+
+
+@pytest.fixture(scope="session")
+def cluster(servers: embedded.Servers) -> Cluster:
+    return Cluster(servers.postgres.url)
+
+
+@pytest.fixture(scope="session")
+def template(cluster: Cluster) -> Iterator[str]:
+    """The name of a database with the whole schema and no rows, for cloning."""
+    name = cluster.create()
+    deploy({**cluster.parameters, "dbname": name}, MIGRATIONS)
+    yield name
+    cluster.drop(name)
+
+
+@pytest.fixture
+def empty_database(cluster: Cluster) -> Iterator[Url]:
+    """The URL of a database with nothing in it."""
+    name = cluster.create()
+    yield cluster.url(name)
+    cluster.drop(name)
+
+
+@pytest.fixture
+def database_url(cluster: Cluster, template: str) -> Iterator[Url]:
+    """The URL of a migrated database without rows."""
+    name = cluster.create(template)
+    yield cluster.url(name)
+    cluster.drop(name)
+
+
+@pytest.fixture
+def database(database_url: Url) -> Iterator[Any]:
+    """`legal_store.db`, pointed at a migrated database without rows, with a connection for this test."""
+    db.configure(Settings.from_environ({"DATABASE_URL": database_url}))
+    with db.connection_context():
+        yield db
+    db.close_all()
+
+
+@pytest.fixture
+def connection(database_url: Url) -> Iterator[Any]:
+    """A plain psycopg2 connection to a migrated database without rows: what any other client sees."""
+    with closing(psycopg2.connect(database_url)) as opened:
+        opened.autocommit = True
+        yield opened
