@@ -22,6 +22,13 @@ CHECKOUT = Path(__file__).parent.parent
 MIGRATIONS = CHECKOUT / "migrations"
 
 
+def pytest_configure() -> None:
+    """Keep temporary folders inside the checkout, so that a run leaves nothing behind elsewhere."""
+    root = CHECKOUT / ".legal_store" / "tests"
+    root.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(root))
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No variable of the developer's shell reaches a test."""

@@ -67,8 +67,8 @@ def test_a_hundred_thousand_logs_by_copy(connection: Any) -> None:
 
 INSERT = """
 INSERT INTO skill_usage_logs (skill_id, execution_time_ms, tokens_used, tokens_saved, success)
-SELECT (SELECT id FROM skills ORDER BY id OFFSET %(skill)s LIMIT 1), 1, 1, n, n %% 3 <> 0
-FROM generate_series(1, %(rows)s) n
+SELECT s.id, 1, 1, n, n %% 3 <> 0
+FROM (SELECT id FROM skills ORDER BY id OFFSET %(skill)s LIMIT 1) AS s, generate_series(1, %(rows)s) AS n
 """
 STEPS = st.lists(
     st.one_of(
