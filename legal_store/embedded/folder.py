@@ -48,7 +48,7 @@ class Home:
     @property
     def run(self) -> Path:
         """The folder of the sockets, as short as sockets need it; it may not exist."""
-        return self._run_link.readlink() if self._run_link.is_symlink() else self._run_link
+        return self._run_link.readlink() if self._is_linked() else self._run_link
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -86,9 +86,8 @@ class Home:
 
     def prepare_run(self) -> Path:
         """Make the folder of the sockets if it is missing and return it: ours alone, with a short path."""
-        if self._suits_sockets(self._run_link):
-            self._run_link.mkdir(mode=0o700, exist_ok=True)
-        elif not self._run_link.is_symlink():
+        if not self._suits_sockets(self._run_link) and not (self._is_linked() and self.run.is_dir()):
+            self._run_link.unlink(missing_ok=True)
             self._run_link.symlink_to(self._short_folder())
         self.run.mkdir(mode=0o700, exist_ok=True)
         self._check_that_run_is_ours()
@@ -96,13 +95,13 @@ class Home:
 
     def remove_run(self) -> None:
         """Remove the folder of the sockets, wherever it is."""
+        if self._is_linked() and self.run.is_dir():
+            self._check_that_run_is_ours()
+            shutil.rmtree(self.run)
         if self._run_link.is_symlink():
-            if self.run.is_dir():
-                self._check_that_run_is_ours()
-                shutil.rmtree(self.run)
             self._run_link.unlink()
-        else:
-            shutil.rmtree(self._run_link, ignore_errors=True)
+        elif self._run_link.is_dir():
+            shutil.rmtree(self._run_link)
 
     def remember(self, server: str, program: Program) -> None:
         """Keep which program is about to run as `server`, for as long as the sockets exist."""
@@ -126,6 +125,13 @@ class Home:
     @property
     def _run_link(self) -> Path:
         return self.path / "run"
+
+    def _is_linked(self) -> bool:
+        """Whether sockets are in the short folder of this home; a copied home has the link of the original."""
+        return self._run_link.is_symlink() and self._run_link.readlink().name.endswith(self._short_name())
+
+    def _short_name(self) -> str:
+        return hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
 
     def _create(self) -> None:
         if self.path.is_dir():
@@ -151,8 +157,7 @@ class Home:
     def _short_folder(self) -> Path:
         import tempfile
 
-        name = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
-        folder = Path(tempfile.gettempdir()).resolve() / f"legal-store-{os.geteuid()}-{name}"
+        folder = Path(tempfile.gettempdir()).resolve() / f"legal-store-{os.geteuid()}-{self._short_name()}"
         if not self._suits_sockets(folder):
             raise WrongUseError(
                 f"Neither {self.path} nor {folder.parent} can hold Unix sockets: the path is too long or has a colon.",

@@ -97,6 +97,8 @@ def listener_pid(path: Path) -> int | None:
         except (FileNotFoundError, NotADirectoryError, ConnectionError, PermissionError):
             return None
         except OSError as error:
+            if error.errno is None:  # the path is too long: there cannot be a socket
+                return None
             raise EmbeddedServerError(
                 f"The server behind {path} does not accept connections: {error}.",
                 remedy="It may be overloaded or suspended; end its clients, or run `invoke down`.",

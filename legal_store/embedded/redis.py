@@ -7,10 +7,10 @@ import signal
 from pathlib import Path
 from urllib.parse import quote
 
-from legal_store.embedded.processes import listener_pid, spawn
+from legal_store.embedded.processes import ANSWER_SECONDS, listener_pid, spawn, wait_until
 from legal_store.embedded.programs import redis_program
 from legal_store.embedded.records import Server
-from legal_store.embedded.server import EmbeddedServer, check_port
+from legal_store.embedded.server import START_SECONDS, EmbeddedServer, check_port
 
 LOG = "redis.log"
 
@@ -51,7 +51,19 @@ class RedisServer(EmbeddedServer):
         self._write_configuration(port)
         self.home.remember("redis", program)
         log = self.home.open_log(LOG)
-        return self._wait_until_ready(spawn([program.path, self._configuration], log.path), log, port)
+        started = self._wait_until_ready(spawn([program.path, self._configuration], log.path), log, port)
+        wait_until(self._has_loaded, START_SECONDS)
+        return started
+
+    def _has_loaded(self) -> bool:
+        """It listens before it has read its data, and refuses every command until then."""
+        import socket
+
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(ANSWER_SECONDS)
+            client.connect(os.fsencode(self._socket))
+            client.sendall(b"PING\r\n")
+            return client.recv(64).startswith(b"+PONG")
 
     @property
     def _configuration(self) -> Path:

@@ -29,33 +29,24 @@ VOLATILE STRICT PARALLEL SAFE LANGUAGE sql
 RETURN gen_random_uuid();
 
 -- Time in units of 100 ns since 1582-10-15, in 60 bits; the clock has microseconds, the last digit is random.
--- Clock sequence and node are random: bytes 8 to 15 of a version 4, with the multicast bit that marks an invented
--- node.
-CREATE FUNCTION uuid_generate_v1() RETURNS uuid
-VOLATILE STRICT PARALLEL SAFE LANGUAGE sql
-RETURN (
-    SELECT (substr(time, 9, 8) || substr(time, 5, 4) || '1' || substr(time, 2, 3)
-            || encode(set_byte(random, 2, get_byte(random, 2) | 1), 'hex'))::uuid
-    FROM (
-        SELECT
-            lpad(to_hex((extract(epoch FROM clock_timestamp()) * 10000000)::bigint + random(0, 9)
-                        + 122192928000000000), 16, '0') AS time,
-            substr(uuid_send(gen_random_uuid()), 9) AS random
-    ) AS parts
-);
-
+-- Clock sequence and node are those of a version 4, with the multicast bit that marks an invented node.
 CREATE FUNCTION uuid_generate_v1mc() RETURNS uuid
 VOLATILE STRICT PARALLEL SAFE LANGUAGE sql
 RETURN (
     SELECT (substr(time, 9, 8) || substr(time, 5, 4) || '1' || substr(time, 2, 3)
-            || encode(set_byte(random, 2, get_byte(random, 2) | 1), 'hex'))::uuid
+            || encode(set_byte(substr(random, 9), 2, get_byte(random, 10) | 1), 'hex'))::uuid
     FROM (
         SELECT
-            lpad(to_hex((extract(epoch FROM clock_timestamp()) * 10000000)::bigint + random(0, 9)
+            lpad(to_hex((extract(epoch FROM clock_timestamp()) * 10000000)::bigint + get_byte(random, 0) % 10
                         + 122192928000000000), 16, '0') AS time,
-            substr(uuid_send(gen_random_uuid()), 9) AS random
+            random
+        FROM (SELECT uuid_send(gen_random_uuid()) AS random) AS source
     ) AS parts
 );
+
+CREATE FUNCTION uuid_generate_v1() RETURNS uuid
+VOLATILE STRICT PARALLEL SAFE LANGUAGE sql
+RETURN uuid_generate_v1mc();
 
 -- The first 16 bytes of a hash over namespace and name, with version and variant written over them.
 CREATE FUNCTION uuid_generate_v3(namespace uuid, name text) RETURNS uuid
