@@ -14,13 +14,16 @@ if TYPE_CHECKING:
     from legal_store.config import Settings as Settings
     from legal_store.config import settings as settings
     from legal_store.database import Database as Database
+    from legal_store.database import all_firms as all_firms
+    from legal_store.database import current_firm as current_firm
     from legal_store.database import db as db
+    from legal_store.database import firm as firm
     from legal_store.errors import LegalStoreError as LegalStoreError
     from legal_store.models import *  # noqa: F403
 
 _HOMES = {
     "legal_store.config": ("Settings", "settings"),
-    "legal_store.database": ("Database", "db"),
+    "legal_store.database": ("Database", "all_firms", "current_firm", "db", "firm"),
     "legal_store.errors": ("LegalStoreError",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -3,7 +3,8 @@
     LegalStoreError                 catch this one to catch them all
     ├── WrongUseError               the caller asked for something that cannot be (exit code 2)
     │   ├── ConfigurationError      a setting is missing or wrong
-    │   └── RefusedError            a safety rule forbids it here
+    │   ├── RefusedError            a safety rule forbids it here
+    │   └── FirmScopeError          a firm's data was touched outside its scope
     ├── OperationFailedError        it was allowed and it failed (exit code 3)
     │   ├── ServerUnavailableError  PostgreSQL or Redis cannot be reached, or will not let us in
     │   ├── EmbeddedServerError     the development servers could not be started or stopped
@@ -43,6 +44,10 @@ class ConfigurationError(WrongUseError):
 
 class RefusedError(WrongUseError):
     """A safety rule forbids this here, for instance a destructive task on a production database."""
+
+
+class FirmScopeError(WrongUseError):
+    """A firm's data was asked for outside any scope, or across firms; nothing was read or written."""
 
 
 class OperationFailedError(LegalStoreError):

@@ -15,7 +15,7 @@ from psycopg2 import sql
 
 from legal_store import embedded
 from legal_store.config import Settings, Url, settings
-from legal_store.database import db
+from legal_store.database import all_firms, db
 from legal_store.migrate import deploy
 
 CHECKOUT = Path(__file__).parent.parent
@@ -108,9 +108,9 @@ def database_url(cluster: Cluster, template: str) -> Iterator[Url]:
 
 @pytest.fixture
 def database(database_url: Url) -> Iterator[Any]:
-    """`legal_store.db`, pointed at a migrated database without rows, with a connection for this test."""
+    """`legal_store.db`, pointed at a migrated database without rows, with a connection and sight of all firms."""
     db.configure(Settings.from_environ({"DATABASE_URL": database_url}))
-    with db.connection_context():
+    with db.connection_context(), all_firms(reason="test"):
         yield db
     db.close_all()
 

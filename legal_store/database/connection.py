@@ -24,9 +24,9 @@ class Database(PooledPostgresqlDatabase):
 
         Raises ConfigurationError when there is no DATABASE_URL and no embedded server runs.
         """
-        from legal_store.database.target import connection_parameters
+        from legal_store.database.target import service_parameters
 
-        parameters = connection_parameters(given)
+        parameters = service_parameters(given)
         if not self.deferred:
             self.close_all()
         self.init(

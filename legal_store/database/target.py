@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from legal_store.config import Settings, Url, mask_password
+from legal_store.database.scope import SERVICE_ROLE, ScopedCursor
 from legal_store.errors import ConfigurationError
 
 APPLICATION_NAME = "legal_store"
@@ -41,6 +42,17 @@ def connection_parameters(settings: Settings) -> dict[str, Any]:
         parameters["sslmode"] = settings.ssl_mode
     timeout = f"-c statement_timeout={settings.statement_timeout_ms}"
     parameters["options"] = f"{parameters.get('options', '')} {timeout}".strip()
+    return parameters
+
+
+def service_parameters(settings: Settings) -> dict[str, Any]:
+    """Return what a service connects with: as connection_parameters(), in the role that owns nothing from the start.
+
+    The role is a start-up option, so that RESET and DISCARD lead back to it and not to the login.
+    """
+    parameters = connection_parameters(settings)
+    parameters["options"] += f" -c role={SERVICE_ROLE}"
+    parameters["cursor_factory"] = ScopedCursor
     return parameters
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import ClassVar
 
 from peewee import TextField
 
@@ -48,6 +49,8 @@ class UserAuditAction(StrEnum):
 class UserAuditLog(FirmRecord):
     """What an administrator changed about a user."""
 
+    service_rights: ClassVar[str] = "SELECT, INSERT"
+
     user = FirmReferenceField(User, backref="audit_logs", null=True, on_delete="SET NULL")
     admin_user = FirmReferenceField(User, backref="administered_logs", null=True, on_delete="SET NULL")
     action = EnumField(UserAuditAction)
@@ -67,6 +70,8 @@ class UserAuditLog(FirmRecord):
 
 class CaseAuditLog(FirmRecord):
     """What a user changed about a case."""
+
+    service_rights: ClassVar[str] = "SELECT, INSERT"
 
     case = FirmReferenceField(Case, backref="audit_logs", on_delete="CASCADE")
     user = FirmReferenceField(User, backref="case_audit_logs", null=True, on_delete="SET NULL")

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from peewee import SQL, Field, Model
+from peewee import SQL, Field, Model, classmethod_only
 
 from legal_store.database import db
+from legal_store.database.scope import FIRM_SETTING
+from legal_store.models.scoped import (
+    ScopedAlias,
+    ScopedDelete,
+    ScopedInsert,
+    ScopedSelect,
+    ScopedUpdate,
+    limited,
+    refuse_other_firm,
+)
 from legal_store.schema.fields import NOW, EnumField, KeyField, TimestampField
-from legal_store.schema.objects import Check, Default, Function, Index, PrimaryKey, Trigger, Unique
+from legal_store.schema.objects import Check, Default, Function, Index, Policy, PrimaryKey, Trigger, Unique
 
 TOUCH_UPDATED_AT = Function(
     signature="update_updated_at_column()",
@@ -23,6 +33,25 @@ END
 )
 
 
+CURRENT_FIRM = Function(
+    signature="current_firm_id()",
+    returns="uuid",
+    attributes="STABLE PARALLEL SAFE",
+    body=f"""
+DECLARE
+    firm_id text := current_setting('{FIRM_SETTING}', true);
+BEGIN
+    IF coalesce(firm_id, '') = '' THEN
+        RAISE EXCEPTION 'no firm is named for this statement'
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT = 'Use `with legal_store.firm(firm_id): ...` and the connection of legal_store.';
+    END IF;
+    RETURN firm_id::uuid;
+END
+""",
+)
+
+
 class Record(Model):
     """A row with an `id`. `class Meta` may declare checks, unique keys, indexes and triggers in `declared`.
 
@@ -31,6 +60,8 @@ class Record(Model):
 
     abstract: ClassVar[bool] = True
     key_columns: ClassVar[tuple[str, ...]] = ("id",)
+    firm_column: ClassVar[str | None] = None
+    service_rights: ClassVar[str] = "SELECT, INSERT, UPDATE, DELETE"
 
     id = KeyField()
 
@@ -50,12 +81,43 @@ class Record(Model):
         if not cls.__dict__.get("abstract", False):
             _apply_declarations(cls)
 
+    @classmethod
+    def select(cls, *fields: Any) -> Any:
+        return limited(ScopedSelect(cls, fields or cls._meta.sorted_fields, is_default=not fields), cls)
+
+    @classmethod
+    def update(cls, __data: Any = None, **values: Any) -> Any:
+        return limited(ScopedUpdate(cls, _normalized(cls, __data, values)), cls)
+
+    @classmethod_only
+    def delete(cls: Any) -> Any:  # noqa: N805
+        return limited(ScopedDelete(cls), cls)
+
+    @classmethod
+    def insert(cls, __data: Any = None, **values: Any) -> Any:
+        return ScopedInsert(cls, _normalized(cls, __data, values))
+
+    @classmethod
+    def insert_many(cls, rows: Any, fields: Any = None) -> Any:
+        return ScopedInsert(cls, insert=rows, columns=fields)
+
+    @classmethod
+    def insert_from(cls, query: Any, fields: Any) -> Any:
+        columns = [getattr(cls, field) if isinstance(field, str) else field for field in fields]
+        return ScopedInsert(cls, insert=query, columns=columns)
+
+    @classmethod
+    def alias(cls, alias: str | None = None) -> Any:
+        return ScopedAlias(cls, alias)
+
     def save(self, force_insert: bool = False, only: Any = None) -> int:
         """Write the row, a new one by INSERT and a known one by UPDATE of its changed fields.
 
         Returns the number of rows written: 0 when nothing was changed or the row is no longer there. An object
         made in Python is new until it was saved, although its `id` is set from the start.
         """
+        if self.firm_column:
+            refuse_other_firm(self)
         if self._stored and not force_insert:
             return self._update_changed(only)
         self._insert()
@@ -104,10 +166,25 @@ def _apply_declarations(model: type[Record]) -> None:
     declared = [key, *checks, *meta.declared]
     meta.constraints = [SQL(item.sql()) for item in declared if isinstance(item, PrimaryKey | Unique | Check)]
     meta.indexes = [SQL(item.create(table)) for item in declared if isinstance(item, Index)]
+    meta.policies = firm_policies(model)
     meta.triggers = tuple(item for item in declared if isinstance(item, Trigger))
     if "updated_at" in meta.fields:
         touch = Trigger(f"update_{table}_updated_at", "BEFORE UPDATE", "update_updated_at_column()")
         meta.triggers = (touch, *meta.triggers)
+
+
+def _normalized(model: Any, data: Any, values: dict[str, Any]) -> Any:
+    return model._normalize_data(data, values)
+
+
+def firm_policies(model: type[Record]) -> tuple[Policy, ...]:
+    """Return the policy that shows and accepts rows of the current firm only; none where rows belong to no firm."""
+    if model.firm_column is None:
+        return ()
+    column = model._meta.fields[model.firm_column].column_name
+    # in a subselect, so that PostgreSQL asks for the firm once for the statement and not once for each row
+    condition = f"{column} = (SELECT {CURRENT_FIRM.signature})"
+    return (Policy("firm_isolation", using=condition, check=condition),)
 
 
 def _kept_by_server(row: Record) -> list[Field[Any]]:

@@ -1,15 +1,17 @@
 """Everything that the models declare, gathered for the operations that compare, create or check a schema."""
 
 from legal_store import models
+from legal_store.database.scope import SERVICE_ROLE
 from legal_store.models.audit import REFUSE_CHANGE
-from legal_store.models.base import TOUCH_UPDATED_AT
+from legal_store.models.base import CURRENT_FIRM, TOUCH_UPDATED_AT
 from legal_store.models.discovery import TEMPLATE_STATISTICS, VIEWS
 from legal_store.models.skills import SKILL_STATISTICS
 from legal_store.schema.objects import Schema
 
 SCHEMA = Schema(
     extensions=("uuid-ossp", "vector", "pg_trgm"),
-    functions=(TOUCH_UPDATED_AT, SKILL_STATISTICS, TEMPLATE_STATISTICS, REFUSE_CHANGE),
+    service_role=SERVICE_ROLE,
+    functions=(TOUCH_UPDATED_AT, CURRENT_FIRM, SKILL_STATISTICS, TEMPLATE_STATISTICS, REFUSE_CHANGE),
     models=(
         models.Skill,
         models.SkillVersion,

@@ -6,13 +6,17 @@ from typing import Any, ClassVar
 
 from peewee import TextField
 
+from legal_store.database.scope import current_firm
 from legal_store.models.base import TimedRecord
 from legal_store.schema.fields import ReferenceField
 from legal_store.schema.objects import Unique
 
 
 class Firm(TimedRecord):
-    """A law firm: the tenant that everything confidential belongs to."""
+    """A law firm: the tenant that everything confidential belongs to. In its own scope it sees and edits itself."""
+
+    firm_column: ClassVar[str | None] = "id"
+    service_rights: ClassVar[str] = "SELECT, UPDATE"
 
     name = TextField()
     vat_id = TextField()
@@ -35,5 +39,6 @@ class FirmRecord(TimedRecord):
 
     abstract: ClassVar[bool] = True
     key_columns: ClassVar[tuple[str, ...]] = ("id", "firm_id")
+    firm_column: ClassVar[str | None] = "firm"
 
-    firm = ReferenceField(Firm, backref=_backref)
+    firm = ReferenceField(Firm, backref=_backref, default=current_firm)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from invoke import Context
 
-from legal_store.cli.render import print_json, print_table, say
+from legal_store.cli.render import print_json, say
 from legal_store.cli.task import task
 
 
@@ -12,16 +12,17 @@ from legal_store.cli.task import task
 def demo(context: Context, json: bool = False) -> None:
     """Start the servers, migrate, load the demo firm and show what is in the database; safe to run again."""
     from legal_store.cli.development import start_servers_if_needed
-    from legal_store.config import settings
-    from legal_store.database.target import connection_parameters
+    from legal_store.config import mask_password, settings
+    from legal_store.database.target import connection_parameters, database_url
     from legal_store.migrate import deploy
+    from legal_store.ops.seed import load, show
 
     start_servers_if_needed()
     deploy(connection_parameters(settings()), settings().migrations_dir, progress=lambda name: say(f"applying {name}"))
-    report = _seed()
-    counts = _row_counts()
+    report = load("demo")
     if json:
-        print_json({"seeded": report, "rows": counts})
+        print_json(report)
         return
-    print_table("What the demo database holds", ("table", "rows"), counts.items())
-    print("Next: `invoke psql`, `invoke url`, `invoke --list`. `invoke down` stops the servers.")
+    show(report)
+    print(f"The database: {mask_password(database_url(settings()))}")
+    print("Next: `invoke psql`, `invoke --list`, or the service in README.md. `invoke down` stops the servers.")

@@ -18,12 +18,16 @@ def create_statements(schema: Schema) -> list[str]:
     """
     return [
         *(f'CREATE EXTENSION IF NOT EXISTS "{name}"' for name in schema.extensions),
+        create_service_role(schema.service_role),
         *(function.create() for function in schema.functions),
         *(create_table(model) for model in schema.models),
         *(statement for model in schema.models for statement in add_references(model)),
         *(statement for model in schema.models for statement in create_indexes(model)),
         *(statement for model in schema.models for statement in create_triggers(model)),
+        *(statement for model in schema.models for statement in isolate(model)),
         *(view.create() for view in schema.views),
+        *(grant(model._meta.table_name, model.service_rights, schema.service_role) for model in schema.models),
+        *(grant(view.name, "SELECT", schema.service_role) for view in schema.views),
     ]
 
 
@@ -51,6 +55,45 @@ def create_indexes(model: Any) -> list[str]:
 def create_triggers(model: Any) -> list[str]:
     """Return one CREATE TRIGGER for each trigger of the model."""
     return [trigger.create(model._meta.table_name) for trigger in model._meta.triggers]
+
+
+def isolate(model: Any) -> list[str]:
+    """Return what puts the model's table under row-level security; nothing where it has no policy."""
+    table, policies = model._meta.table_name, model._meta.policies
+    enable = [f'ALTER TABLE "{table}" ENABLE ROW LEVEL SECURITY'] if policies else []
+    return enable + [policy.create(table) for policy in policies]
+
+
+def grant(relation: str, rights: str, role: str) -> str:
+    """Return the statement that gives `role` these rights on a table or view."""
+    return f'GRANT {rights} ON "{relation}" TO "{role}"'
+
+
+def create_service_role(role: str) -> str:
+    """Return a block that makes `role`, which owns nothing, and lets the current user take it.
+
+    Roles belong to the whole server, so that another database may have made it already.
+    """
+    return f"""
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN
+        BEGIN
+            CREATE ROLE "{role}" NOLOGIN NOSUPERUSER NOBYPASSRLS;
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN
+            NULL;
+        END;
+    END IF;
+    IF NOT pg_has_role(current_user, '{role}', 'SET') THEN
+        GRANT "{role}" TO CURRENT_USER WITH INHERIT FALSE, SET TRUE;
+    END IF;
+EXCEPTION WHEN insufficient_privilege THEN
+    RAISE EXCEPTION 'the login % may not make the role {role}, or take it', current_user
+        USING ERRCODE = 'insufficient_privilege',
+              HINT = 'Have an administrator run: CREATE ROLE {role} NOLOGIN; GRANT {role} TO '
+                     || quote_ident(current_user) || ' WITH INHERIT FALSE, SET TRUE;';
+END
+$$""".strip()
 
 
 def referenced_tables(model: Any) -> set[str]:

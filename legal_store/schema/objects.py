@@ -122,6 +122,21 @@ class Trigger(NamedTuple):
         return f'DROP TRIGGER "{self.name}" ON "{table}"'
 
 
+class Policy(NamedTuple):
+    """A row-level security policy for all commands and all roles but the owner: `using` for rows seen, `check` for
+    rows written."""
+
+    name: str
+    using: str
+    check: str
+
+    def create(self, table: str) -> str:
+        return f'CREATE POLICY "{self.name}" ON "{table}" USING ({self.using}) WITH CHECK ({self.check})'
+
+    def drop(self, table: str) -> str:
+        return f'DROP POLICY "{self.name}" ON "{table}"'
+
+
 class View(NamedTuple):
     """A view. It runs with the rights of who asks, so that row-level security holds through it."""
 
@@ -139,6 +154,7 @@ class Schema(NamedTuple):
     """All that the models declare, in the order in which it can be created."""
 
     extensions: tuple[str, ...]
+    service_role: str
     functions: tuple[Function, ...]
     models: tuple[Any, ...]
     views: tuple[View, ...]

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from peewee import SQL, PeeweeException, Tuple
 
+from legal_store.database import all_firms
 from legal_store.database.explain import statement_failure
 from legal_store.errors import SeedError
 from legal_store.seeding.rows import SeedRow, SeedSet, read_seed_set
@@ -69,7 +70,7 @@ def seed(database: Any, folder: Path, *, name: str = "demo", today: date | None 
     seed_set = read_seed_set(folder, name, _moment(today))
     loading = _Loading(database, seed_set)
     try:
-        with database.atomic():
+        with all_firms(reason=f"seed set {name}"), database.atomic():
             return loading.run()
     except PeeweeException as error:
         raise _refused(error, loading.step) from error
