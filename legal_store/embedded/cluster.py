@@ -109,7 +109,15 @@ def _create_database(home: Home, folder: Path, route: Route) -> None:
 
 
 def _run(home: Home, step: str, command: list[str | Path], text: str = "") -> None:
-    done = subprocess.run(command, input=text, capture_output=True, text=True, env=server_environment(), cwd="/")
+    done = subprocess.run(
+        command,
+        input=text,
+        capture_output=True,
+        text=True,
+        env=server_environment(),
+        cwd="/",
+        pass_fds=[home.lock],  # if we are killed, the next one waits for the program that still writes here
+    )
     if done.returncode == 0:
         return
     if "No space left on device" in done.stderr:

@@ -35,7 +35,12 @@ _RUN_FOLDER_REFUSED = frozenset(':"\\\n')
 
 
 class Home:
-    """One folder with its servers. Making the object touches nothing."""
+    """One folder with its servers. Making the object touches nothing.
+
+    `lock` is the open lock file inside `locked()`.
+    """
+
+    lock: int
 
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
@@ -58,12 +63,12 @@ class Home:
         """
         try:
             self._create()
-            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            self.lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
             try:
-                self._acquire(descriptor)
+                self._acquire(self.lock)
                 yield
             finally:
-                os.close(descriptor)
+                os.close(self.lock)
         except OSError as error:
             raise self.explain(error) from error
 
@@ -87,7 +92,7 @@ class Home:
     def prepare_run(self) -> Path:
         """Make the folder of the sockets if it is missing and return it: ours alone, with a short path."""
         if not self._suits_sockets(self._run_link) and not (self._is_linked() and self.run.is_dir()):
-            self._run_link.unlink(missing_ok=True)
+            self.remove_run()
             self._run_link.symlink_to(self._short_folder())
         self.run.mkdir(mode=0o700, exist_ok=True)
         self._check_that_run_is_ours()

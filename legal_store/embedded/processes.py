@@ -103,7 +103,9 @@ def listener_pid(path: Path) -> int | None:
                 f"The server behind {path} does not accept connections: {error}.",
                 remedy="It may be overloaded or suspended; end its clients, or run `invoke down`.",
             ) from error
-        return int(struct.unpack("3i", peer)[0])
+        pid = int(struct.unpack("3i", peer)[0])
+        # threads of a killed server may hold its socket for a moment longer
+        return pid if pid == 0 or is_alive(pid) else None
 
 
 def end(pid: int, how: signal.Signals, seconds: float) -> bool:

@@ -7,10 +7,10 @@ import signal
 from pathlib import Path
 from urllib.parse import quote
 
-from legal_store.embedded.processes import ANSWER_SECONDS, listener_pid, spawn, wait_until
+from legal_store.embedded.processes import ANSWER_SECONDS, listener_pid, spawn
 from legal_store.embedded.programs import redis_program
 from legal_store.embedded.records import Server
-from legal_store.embedded.server import START_SECONDS, EmbeddedServer, check_port
+from legal_store.embedded.server import EmbeddedServer, check_port
 
 LOG = "redis.log"
 
@@ -30,7 +30,7 @@ class RedisServer(EmbeddedServer):
         """Return the server if it runs and accepts connections. Starts no process."""
         pid = listener_pid(self._socket)
         program = self.home.recall("redis") if pid is not None else None
-        if pid is None or program is None:
+        if pid is None or program is None or not self._answers():
             return None
         url = f"unix://{quote(str(self._socket))}?db=0"
         return Server(url, *program, pid=pid, log=self.home.path / LOG, started=False, port=self._port())
@@ -51,19 +51,20 @@ class RedisServer(EmbeddedServer):
         self._write_configuration(port)
         self.home.remember("redis", program)
         log = self.home.open_log(LOG)
-        started = self._wait_until_ready(spawn([program.path, self._configuration], log.path), log, port)
-        wait_until(self._has_loaded, START_SECONDS)
-        return started
+        return self._wait_until_ready(spawn([program.path, self._configuration], log.path), log, port)
 
-    def _has_loaded(self) -> bool:
+    def _answers(self) -> bool:
         """It listens before it has read its data, and refuses every command until then."""
         import socket
 
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(ANSWER_SECONDS)
-            client.connect(os.fsencode(self._socket))
-            client.sendall(b"PING\r\n")
-            return client.recv(64).startswith(b"+PONG")
+            try:
+                client.connect(os.fsencode(self._socket))
+                client.sendall(b"PING\r\n")
+                return client.recv(64).startswith(b"+PONG")
+            except OSError:
+                return False
 
     @property
     def _configuration(self) -> Path:

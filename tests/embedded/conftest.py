@@ -29,14 +29,21 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def home(prepared: Path, new_home: Path) -> Path:
-    """A home with data, whose servers do not run: cheaper than a new one."""
+def home(prepared: Path) -> Iterator[Path]:
+    """A home with data, whose servers do not run. It is the same one for all tests: they leave it in order."""
+    yield prepared
+    embedded.down(prepared)
+
+
+@pytest.fixture
+def spare_home(prepared: Path, new_home: Path) -> Path:
+    """A home of its own for a test that damages it."""
     return Path(shutil.copytree(prepared, new_home))
 
 
 @pytest.fixture(scope="module")
 def running_servers(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded.Servers]:
     """Servers that the tests of a module share, for tests that do not stop or change them."""
-    home = shutil.copytree(prepared, tmp_path_factory.mktemp("shared") / "home")
+    home = Path(shutil.copytree(prepared, tmp_path_factory.mktemp("shared") / "home"))
     yield embedded.up(home)
     embedded.down(home)

@@ -18,6 +18,9 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it is about 
 with_proc = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
 
 
+KEEP = "DROP TABLE IF EXISTS kept; CREATE TABLE kept AS SELECT 42 AS answer"
+
+
 def query(url: str, statement: str, *values: object) -> Any:
     """Run one statement in a connection of its own and return the first column of its first row."""
     with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:

@@ -11,7 +11,7 @@ import pytest
 
 from legal_store import embedded
 from legal_store.embedded.processes import is_alive
-from tests.embedded.support import DOWN, UP, python, query, redis_client, with_proc
+from tests.embedded.support import DOWN, KEEP, UP, python, query, redis_client, with_proc
 
 
 def test_up_makes_a_database_and_a_redis_that_answer(new_home: Path) -> None:
@@ -42,7 +42,7 @@ def test_database_is_set_up_for_development(running_servers: embedded.Servers, s
 
 
 def test_database_sorts_by_code_point_and_lowers_unicode(running_servers: embedded.Servers) -> None:
-    locale = "SELECT datlocprovider || ' ' || datlocale FROM pg_database WHERE datname = current_database()"
+    locale = "SELECT format('%%s %%s', datlocprovider, datlocale) FROM pg_database WHERE datname = current_database()"
     assert query(running_servers.postgres.url, locale) == "b C.UTF-8"
     assert query(running_servers.postgres.url, "SELECT lower('ȘTIRE')") == "știre"
 
@@ -61,7 +61,7 @@ def test_second_up_leaves_the_servers_as_they_are(home: Path) -> None:
 
 def test_data_survives_down(home: Path) -> None:
     servers = embedded.up(home)
-    query(servers.postgres.url, "CREATE TABLE kept AS SELECT 42 AS answer")
+    query(servers.postgres.url, KEEP)
     with closing(redis_client(servers.redis.url)) as client:
         client.set("session", "kept")
     embedded.down(home)

@@ -67,17 +67,17 @@ def test_version_4_is_marked_as_random(url: str) -> None:
 
 PROPERTIES = """
     SELECT json_object_agg(proname || '(' || pg_get_function_arguments(oid) || ')',
-                           provolatile::text || proisstrict::int || proparallel || ' ' || prorettype::regtype)
+                           format('%%s %%s %%s %%s', provolatile, proisstrict, proparallel, prorettype::regtype))
     FROM pg_proc WHERE proname LIKE 'uuid\\_%%' AND pronamespace = 'public'::regnamespace
 """
 
 
 def test_functions_have_the_arguments_and_properties_of_uuid_ossp_1_1(url: str) -> None:
     constant: dict[str, Any] = dict.fromkeys(
-        ["uuid_nil()", "uuid_ns_dns()", "uuid_ns_oid()", "uuid_ns_url()", "uuid_ns_x500()"], "i1s uuid"
+        ["uuid_nil()", "uuid_ns_dns()", "uuid_ns_oid()", "uuid_ns_url()", "uuid_ns_x500()"], "i t s uuid"
     )
-    random = dict.fromkeys(["uuid_generate_v1()", "uuid_generate_v1mc()", "uuid_generate_v4()"], "v1s uuid")
-    named = dict.fromkeys([f"uuid_generate_v{n}(namespace uuid, name text)" for n in (3, 5)], "i1s uuid")
+    random = dict.fromkeys(["uuid_generate_v1()", "uuid_generate_v1mc()", "uuid_generate_v4()"], "v t s uuid")
+    named = dict.fromkeys([f"uuid_generate_v{n}(namespace uuid, name text)" for n in (3, 5)], "i t s uuid")
     assert query(url, PROPERTIES) == constant | random | named
 
 
