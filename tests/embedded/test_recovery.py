@@ -18,7 +18,7 @@ import pytest
 
 from legal_store import embedded
 from legal_store.embedded.processes import is_alive, wait_until
-from tests.embedded.support import KEEP, UP, python, query, redis_client, with_proc
+from tests.embedded.support import KEEP, UP, moved, python, query, redis_client, with_proc
 
 
 @pytest.fixture
@@ -153,13 +153,13 @@ def test_copy_of_a_running_home_is_another_home(home: Path, tmp_path: Path) -> N
     assert is_alive(original.redis.pid)
 
 
-def test_home_may_be_moved_while_the_servers_run(prepared: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix="ls-") as short:
-        home = Path(shutil.copytree(prepared, Path(short) / "home"))
-        servers = embedded.up(home)
-        moved = home.rename(Path(short) / "moved")
-        found = embedded.running(moved)
-        assert found is not None
-        assert found.postgres.pid == servers.postgres.pid
-        assert query(found.postgres.url, "SELECT 1") == 1
-        assert embedded.down(moved).redis == servers.redis.pid
+def test_home_may_be_moved_while_the_servers_run(home: Path) -> None:
+    """As long as its sockets are in it, and not in the short folder of a deep home."""
+    with tempfile.TemporaryDirectory(prefix="ls-") as short, moved(home, Path(short) / "before") as before:
+        servers = embedded.up(before)
+        with moved(before, Path(short) / "after") as after:
+            found = embedded.running(after)
+            assert found is not None
+            assert found.postgres.pid == servers.postgres.pid
+            assert query(found.postgres.url, "SELECT 1") == 1
+            assert embedded.down(after).redis == servers.redis.pid
