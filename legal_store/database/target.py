@@ -60,7 +60,7 @@ def describe_target(parameters: dict[str, Any]) -> str:
     """Return "database "x" at host:port as user", without secrets, for messages."""
     host = parameters.get("host") or "the local Unix socket"
     port = "" if _over_unix_socket(parameters) else f":{parameters.get('port', 5432)}"
-    user = f' as "{parameters["user"]}"' if "user" in parameters else ""
+    user = f' as user "{parameters["user"]}"' if "user" in parameters else ""
     return mask_password(f'database "{parameters.get("dbname", "")}" at {host}{port}{user}')
 
 
