@@ -26,6 +26,8 @@ class Url(str):
 
 def mask_password(url: str) -> str:
     """Return `url` with its password as `***`, wherever it stands and however malformed the URL is."""
+    if "://" not in url:
+        return _PASSWORD_KEYWORD.sub(r"\1***", url)
     masked = _USER_INFO.sub(r"\1:***@", url)
     if masked == url:
         masked = _PASSWORD_FOR_PORT.sub(r"\1:***", url)
@@ -35,6 +37,7 @@ def mask_password(url: str) -> str:
 # greedy up to the last @: a password that was not percent-encoded may hold / ? # and @ itself
 _USER_INFO = re.compile(r"(://[^:/@?#]*):.*@", re.DOTALL)
 _PASSWORD_FOR_PORT = re.compile(r"(://[^:/@?#\[\]]*):(?!\d*(?:[/?#]|$)).*", re.DOTALL)
+_PASSWORD_KEYWORD = re.compile(r"(password\s*=\s*)(?:'(?:[^'\\]|\\.)*'?|\S+)", re.IGNORECASE)
 _PASSWORD_PARAMETER = re.compile(r"([?&]\w*password=)[^&]*", re.IGNORECASE)
 
 
@@ -61,14 +64,16 @@ def _parse_postgresql(text: str) -> None:
         ports = parse_dsn(text).get("port", "")
     except psycopg2.Error as error:
         raise ValueError from error
+    if text.partition("?")[0].count("@") > 1:  # libpq would take a part of the password for the host
+        raise ValueError
     for port in filter(None, ports.split(",")):
         int(port)
 
 
-def _integer(minimum: int) -> Callable[[str], int]:
+def _integer(minimum: int, maximum: int = 2**31 - 1) -> Callable[[str], int]:
     def read(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or int(text) < minimum:
-            raise ValueError(f"a whole number, {minimum} or more")
+        if not text.isascii() or not text.isdigit() or not minimum <= int(text) <= maximum:
+            raise ValueError(f"a whole number from {minimum} to {maximum}")
         return int(text)
 
     return read
@@ -84,7 +89,10 @@ def _one_of(*allowed: str) -> Callable[[str], str]:
 
 
 def _path(text: str) -> Path:
-    return Path(text).expanduser()
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError("a path; there is no such user") from None
 
 
 def _variable(name: str, read: Callable[[str], Any], default: Any, doc: str, **more: Any) -> Any:
@@ -157,7 +165,7 @@ class Settings:
                 values[setting.name] = setting.metadata["read"](text)
             except ValueError as error:
                 problems.append(f"{setting.metadata['variable']}={_shown(setting.name, text)}: must be {error}")
-        problems += _missing_in_production(values)
+        problems += [*_missing_in_production(values), *_pool_larger_than_server(values)]
         if problems:
             raise ConfigurationError(_listed(problems), remedy="Correct the environment or the .env file.")
         return cls(**values)
@@ -171,6 +179,13 @@ def _missing_in_production(values: Mapping[str, Any]) -> list[str]:
     if values.get("environment") != "production" or "database_url" in values:
         return []
     return ["DATABASE_URL is not set: in production there is no embedded server to fall back on"]
+
+
+def _pool_larger_than_server(values: Mapping[str, Any]) -> list[str]:
+    pool, server = values.get("pool_size", 10), values.get("max_connections", 20)
+    if pool <= server:
+        return []
+    return [f"DATABASE_POOL_SIZE={pool}: must not be more than DATABASE_MAX_CONNECTIONS, which is {server}"]
 
 
 def _listed(problems: list[str]) -> str:

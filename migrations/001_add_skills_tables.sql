@@ -68,7 +68,8 @@ CREATE TABLE "skills" (
     CONSTRAINT "skills_pkey" PRIMARY KEY (id),
     CONSTRAINT "skills_skill_id_key" UNIQUE (skill_id),
     CONSTRAINT "skills_effectiveness_score_check" CHECK (effectiveness_score BETWEEN 0 AND 100),
-    CONSTRAINT "skills_counts_check" CHECK (successful_count BETWEEN 0 AND usage_count)
+    CONSTRAINT "skills_counts_check" CHECK (successful_count BETWEEN 0 AND usage_count),
+    CONSTRAINT "skills_version_check" CHECK (version ~ '\A(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?\Z')
 );
 CREATE INDEX "skills_type_idx" ON "skills" USING btree (type);
 CREATE INDEX "skills_category_idx" ON "skills" USING btree (category);
@@ -92,7 +93,7 @@ CREATE TABLE "skill_versions" (
     "created_by" UUID,
     CONSTRAINT "skill_versions_pkey" PRIMARY KEY (id),
     CONSTRAINT "skill_versions_skill_id_version_key" UNIQUE (skill_id, version),
-    CONSTRAINT "skill_versions_version_check" CHECK (version ~ '^\d+\.\d+\.\d+'),
+    CONSTRAINT "skill_versions_version_check" CHECK (version ~ '\A(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?\Z'),
     CONSTRAINT "skill_versions_deprecated_check" CHECK (deprecated_at >= deployed_at)
 );
 ALTER TABLE "skill_versions" ADD CONSTRAINT "skill_versions_skill_id_fkey" FOREIGN KEY ("skill_id") REFERENCES "skills" ("id") ON DELETE CASCADE;
@@ -120,7 +121,7 @@ CREATE TABLE "skill_usage_logs" (
     CONSTRAINT "skill_usage_logs_pkey" PRIMARY KEY (id),
     CONSTRAINT "skill_usage_logs_execution_time_ms_check" CHECK (execution_time_ms >= 0),
     CONSTRAINT "skill_usage_logs_tokens_used_check" CHECK (tokens_used >= 0),
-    CONSTRAINT "skill_usage_logs_cost_usd_check" CHECK (cost_usd >= 0)
+    CONSTRAINT "skill_usage_logs_cost_usd_check" CHECK (cost_usd >= 0 AND cost_usd <> 'NaN')
 );
 ALTER TABLE "skill_usage_logs" ADD CONSTRAINT "skill_usage_logs_skill_id_fkey" FOREIGN KEY ("skill_id") REFERENCES "skills" ("id") ON DELETE CASCADE;
 CREATE INDEX "skill_usage_logs_skill_user_executed_idx" ON "skill_usage_logs" USING btree (skill_id, user_id, executed_at);

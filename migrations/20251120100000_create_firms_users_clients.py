@@ -41,7 +41,7 @@ CREATE TABLE "users" (
     CONSTRAINT "users_status_check" CHECK (status IN ('Pending', 'Active', 'Inactive')),
     CONSTRAINT "users_email_key" UNIQUE (email),
     CONSTRAINT "users_azure_ad_id_key" UNIQUE (azure_ad_id),
-    CONSTRAINT "users_email_lowercase_check" CHECK (email = lower(email))
+    CONSTRAINT "users_email_lowercase_check" CHECK (email = lower(btrim(email)) AND email <> '')
 );
 ALTER TABLE "users" ADD CONSTRAINT "users_firm_id_fkey" FOREIGN KEY ("firm_id") REFERENCES "firms" ("id");
 CREATE INDEX "users_firm_id_role_idx" ON "users" USING btree (firm_id, role);

@@ -28,6 +28,7 @@ CREATE TABLE "cases" (
     CONSTRAINT "cases_type_check" CHECK (type IN ('Civil', 'Criminal', 'Corporate', 'IntellectualProperty', 'Family', 'Labor')),
     CONSTRAINT "cases_priority_check" CHECK (priority IN ('Low', 'Medium', 'High', 'Critical')),
     CONSTRAINT "cases_firm_id_case_number_key" UNIQUE (firm_id, case_number),
+    CONSTRAINT "cases_value_check" CHECK (value <> 'NaN'),
     CONSTRAINT "cases_closed_after_opened_check" CHECK (closed_date >= opened_date),
     CONSTRAINT "cases_closed_has_date_check" CHECK (status NOT IN ('Closed', 'Archived') OR closed_date IS NOT NULL)
 );

@@ -63,8 +63,8 @@ CREATE TABLE "tasks" (
     CONSTRAINT "tasks_status_check" CHECK (status IN ('Pending', 'InProgress', 'Completed')),
     CONSTRAINT "tasks_priority_check" CHECK (priority IN ('Low', 'Medium', 'High', 'Critical')),
     CONSTRAINT "tasks_completed_at_check" CHECK ((status = 'Completed') = (completed_at IS NOT NULL)),
-    CONSTRAINT "tasks_estimated_hours_check" CHECK (estimated_hours >= 0),
-    CONSTRAINT "tasks_actual_hours_check" CHECK (actual_hours >= 0)
+    CONSTRAINT "tasks_estimated_hours_check" CHECK (estimated_hours >= 0 AND estimated_hours <> 'NaN'),
+    CONSTRAINT "tasks_actual_hours_check" CHECK (actual_hours >= 0 AND actual_hours <> 'NaN')
 );
 ALTER TABLE "tasks" ADD CONSTRAINT "tasks_firm_id_fkey" FOREIGN KEY ("firm_id") REFERENCES "firms" ("id");
 ALTER TABLE "tasks" ADD CONSTRAINT "tasks_case_id_fkey" FOREIGN KEY ("case_id", "firm_id") REFERENCES "cases" ("id", "firm_id") ON DELETE CASCADE;

@@ -27,10 +27,22 @@ def test_defaults_are_those_of_the_original() -> None:
 
 def test_all_wrong_settings_are_reported_at_once() -> None:
     message = wrong(DATABASE_POOL_SIZE="ten", REDIS_SESSION_TTL="-1", LEGAL_STORE_ENV="prod", DATABASE_SSL_MODE="on")
-    assert "DATABASE_POOL_SIZE='ten': must be a whole number, 1 or more" in message
+    assert "DATABASE_POOL_SIZE='ten': must be a whole number from 1 to 2147483647" in message
     assert "REDIS_SESSION_TTL='-1'" in message
     assert "LEGAL_STORE_ENV='prod': must be one of development, test, staging, production" in message
     assert "DATABASE_SSL_MODE='on': must be one of disable, allow" in message
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "allowed"),
+    [
+        ("DATABASE_POOL_SIZE", "50", "must not be more than DATABASE_MAX_CONNECTIONS, which is 20"),
+        ("DATABASE_STATEMENT_TIMEOUT", "99999999999", "from 0 to 2147483647"),
+        ("LEGAL_STORE_HOME", "~no-such-user/x", "a path"),
+    ],
+)
+def test_a_value_that_cannot_work_is_refused(variable: str, value: str, allowed: str) -> None:
+    assert allowed in wrong(**{variable: value})
 
 
 def test_an_empty_variable_counts_as_not_set() -> None:
@@ -50,6 +62,9 @@ def test_production_without_a_database_is_an_error() -> None:
         f"postgresql://u:{SECRET}",
         f"postgresql://h/db?unknown=1&password={SECRET}",
         f"postgresql://u:x@{SECRET}@h:12x/db",
+        f"postgresql://u:x@{SECRET}/9@127.0.0.1:5432/db",
+        f"host=/tmp dbname=x password={SECRET}",
+        f"host=/tmp password = 'a b\\' {SECRET}' dbname=x",
     ],
 )
 def test_a_malformed_url_is_named_without_its_password(url: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +24,10 @@ def main() -> None:
     except LegalStoreError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
-    _program(namespace).run()
+    try:
+        _program(namespace).run()
+    except BrokenPipeError:  # `legal-store --list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _program(namespace: Any) -> Any:

@@ -19,7 +19,7 @@ _CONNECTION_FAILURES = (
         "Create it (`createdb`, or in your host's dashboard), or correct the name in DATABASE_URL.",
     ),
     (
-        r'invalid value for parameter "role"|permission denied to set role',
+        r'role "legal_store_service" does not exist|invalid value for parameter "role"|permission denied to set role',
         "the role of services, legal_store_service, is not there or this login may not take it",
         "Run `invoke migrate.deploy`; it makes the role, or says what an administrator has to do.",
     ),

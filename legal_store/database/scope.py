@@ -181,7 +181,11 @@ def _set(role: str, firm_id: str) -> str:
 
 
 def _firm_id(firm: Any) -> uuid.UUID:
-    given = getattr(firm, "id", firm)
+    given = firm
+    if hasattr(firm, "_meta"):
+        if firm._meta.table_name != "firms":
+            raise FirmScopeError(f"A {type(firm).__name__} is no firm.", remedy="Give its firm_id.")
+        given = firm.id
     try:
         return given if isinstance(given, uuid.UUID) else uuid.UUID(str(given))
     except ValueError:

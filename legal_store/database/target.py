@@ -92,7 +92,11 @@ def _embedded(settings: Settings, variable: str) -> Any:
 
     servers = None if settings.production else running(settings.home)
     if servers is None:
-        where = "in production there is no embedded server" if settings.production else f"none runs in {settings.home}"
+        where = (
+            "in production there is no embedded server"
+            if settings.production
+            else f"no embedded server runs in {settings.home}"
+        )
         raise ConfigurationError(
             f"{variable} is not set, and {where}.",
             remedy=f"Set {variable}." if settings.production else f"Run `invoke up`, or set {variable}.",

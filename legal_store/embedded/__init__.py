@@ -60,7 +60,7 @@ def down(home: Path) -> Stopped:
     from legal_store.embedded.redis import RedisServer
 
     folder = Home(home)
-    if not folder.path.is_dir():
+    if not folder.path.is_dir() or folder.is_foreign():
         return Stopped(folder.path, None, None)
     with folder.locked():
         stopped = Stopped(folder.path, PostgresServer(folder).stop(), RedisServer(folder).stop())

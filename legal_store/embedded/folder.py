@@ -23,6 +23,7 @@ from legal_store.embedded.processes import wait_until
 from legal_store.embedded.programs import Program
 from legal_store.errors import EmbeddedServerError, WrongUseError
 
+DEFAULT_NAME = ".legal_store"
 LOCK_SECONDS = 120.0
 LOG_BYTES_KEPT = 10_000_000
 LOG_LINES_SHOWN = 12
@@ -139,10 +140,22 @@ class Home:
         return hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
 
     def _create(self) -> None:
-        if self.path.is_dir():
-            return
+        if self.is_foreign():
+            raise WrongUseError(
+                f"{self.path} holds other files, and no servers: nothing was put there.",
+                remedy="Set LEGAL_STORE_HOME to a new or an empty folder.",
+            )
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (self.path / ".gitignore").write_text("*\n")
+        ignored = self.path / ".gitignore"
+        if not ignored.exists():
+            ignored.write_text("*\n")
+
+    def is_foreign(self) -> bool:
+        """Return whether the folder holds other files and nothing of ours."""
+        if not self.path.is_dir() or self.path.name == DEFAULT_NAME:
+            return False
+        names = {entry.name for entry in self.path.iterdir()}
+        return bool(names) and names.isdisjoint({"lock", "postgres", "redis", "run"})
 
     def _acquire(self, descriptor: int) -> None:
         def try_once() -> bool:

@@ -110,6 +110,18 @@ class Record(Model):
     def alias(cls, alias: str | None = None) -> Any:
         return ScopedAlias(cls, alias)
 
+    @classmethod
+    def bulk_create(cls, model_list: Any, batch_size: int | None = None) -> None:
+        """Insert all objects with one statement for each `batch_size` of them, and fill in what PostgreSQL filled."""
+        rows = list(model_list)
+        size = batch_size or max(1, len(rows))
+        for start in range(0, len(rows), size):
+            _insert_together(cls, rows[start : start + size])
+
+    def delete_instance(self, recursive: bool = False, delete_nullable: bool = False) -> int:
+        """Delete the row; returns 1, or 0 when it was gone. Its dependents go or are cleared by their foreign keys."""
+        return int(super().delete_instance())
+
     def save(self, force_insert: bool = False, only: Any = None) -> int:
         """Write the row, a new one by INSERT and a known one by UPDATE of its changed fields.
 
@@ -128,10 +140,10 @@ class Record(Model):
         row._populate_unsaved_relations(row.__data__)
         given = dict(row.__data__)
         self._read_back(type(self).insert(given), [f for f in _kept_by_server(self) if f.name not in given])
-        self._stored = True
 
     def _update_changed(self, only: Any) -> int:
         row: Any = self
+        row._dirty.update(_changed_inside(row))
         changed = row._prune_fields(row.__data__.copy(), row.dirty_fields if only is None else only)
         row._populate_unsaved_relations(changed)
         changed.pop("id", None)
@@ -141,12 +153,17 @@ class Record(Model):
         return self._read_back(update, [f for f in _kept_by_server(self) if f.name not in changed])
 
     def _read_back(self, query: Any, columns: list[Field[Any]]) -> int:
-        row: Any = self
         written = list(query.returning(*(columns or [type(self).id])).tuples().execute())
         for values in written:
-            row.__data__.update(zip((column.name for column in columns), values, strict=False))
-        row._dirty.clear()
+            self._take_stored(columns, values)
         return len(written)
+
+    def _take_stored(self, columns: list[Field[Any]], values: Any) -> None:
+        row: Any = self
+        row.__data__.update(zip((column.name for column in columns), values, strict=False))
+        row._dirty.clear()
+        row.__dict__.pop("_handed_out", None)
+        self._stored = True
 
 
 class TimedRecord(Record):
@@ -171,6 +188,25 @@ def _apply_declarations(model: type[Record]) -> None:
     if "updated_at" in meta.fields:
         touch = Trigger(f"update_{table}_updated_at", "BEFORE UPDATE", "update_updated_at_column()")
         meta.triggers = (touch, *meta.triggers)
+
+
+def _changed_inside(row: Any) -> list[str]:
+    """Return the names of dicts and lists that were changed in place since they were read."""
+    handed_out = row.__dict__.get("_handed_out", {})
+    return [name for name, before in handed_out.items() if row.__data__.get(name) != before]
+
+
+def _insert_together(model: type[Record], rows: list[Any]) -> None:
+    for row in rows:
+        if model.firm_column:
+            refuse_other_firm(row)
+        row._populate_unsaved_relations(row.__data__)
+    names = {name for row in rows for name in row.__data__}
+    entries = [{name: row.__data__.get(name, SQL("DEFAULT")) for name in names} for row in rows]
+    kept = [field for field in model._meta.sorted_fields if _has_default(field)]
+    written = model.insert_many(entries).returning(*kept).tuples().execute()
+    for row, values in zip(rows, written, strict=True):
+        row._take_stored(kept, values)
 
 
 def _normalized(model: Any, data: Any, values: dict[str, Any]) -> Any:

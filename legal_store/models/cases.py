@@ -66,6 +66,7 @@ class Case(FirmRecord):
         table_name = "cases"
         declared = (
             Unique("cases_firm_id_case_number_key", ("firm_id", "case_number")),
+            Check("cases_value_check", "value <> 'NaN'"),
             Check("cases_closed_after_opened_check", "closed_date >= opened_date"),
             Check(
                 "cases_closed_has_date_check",

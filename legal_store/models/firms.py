@@ -31,7 +31,7 @@ class Firm(TimedRecord):
 
 
 def _backref(field: Any) -> str:
-    return str(field.model._meta.table_name)
+    return "+" if field.model.__dict__.get("abstract") else str(field.model._meta.table_name)
 
 
 class FirmRecord(TimedRecord):

@@ -9,6 +9,10 @@ from legal_store.models.statistics import on_every_change, running_totals
 from legal_store.schema.fields import NOW, JsonField, ReferenceField, TimestampField
 from legal_store.schema.objects import Check, Default, Generated, Index, Unique
 
+# https://semver.org, 2.0.0: three numbers without leading zeros, then what may follow them
+_NUMBER, _LABELS = r"(0|[1-9]\d*)", r"[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*"
+SEMANTIC_VERSION = rf"\A{_NUMBER}\.{_NUMBER}\.{_NUMBER}(-{_LABELS})?(\+{_LABELS})?\Z"
+
 SKILL_STATISTICS = running_totals(
     "update_skill_statistics",
     owner="skills",
@@ -53,6 +57,7 @@ class Skill(TimedRecord):
             Unique("skills_skill_id_key", ("skill_id",)),
             Check("skills_effectiveness_score_check", "effectiveness_score BETWEEN 0 AND 100"),
             Check("skills_counts_check", "successful_count BETWEEN 0 AND usage_count"),
+            Check("skills_version_check", f"version ~ '{SEMANTIC_VERSION}'"),
             Index("skills_type_idx", ("type",)),
             Index("skills_category_idx", ("category",)),
             Index("skills_active_effectiveness_idx", ("is_active", "effectiveness_score DESC")),
@@ -76,7 +81,7 @@ class SkillVersion(TimedRecord):
         table_name = "skill_versions"
         declared = (
             Unique("skill_versions_skill_id_version_key", ("skill_id", "version")),
-            Check("skill_versions_version_check", r"version ~ '^\d+\.\d+\.\d+'"),
+            Check("skill_versions_version_check", f"version ~ '{SEMANTIC_VERSION}'"),
             Check("skill_versions_deprecated_check", "deprecated_at >= deployed_at"),
             Index("skill_versions_one_current_idx", ("skill_id",), unique=True, where="is_current"),
             Index("skill_versions_skill_id_deployed_idx", ("skill_id", "deployed_at DESC")),
@@ -105,7 +110,7 @@ class SkillUsageLog(Record):
         declared = (
             Check("skill_usage_logs_execution_time_ms_check", "execution_time_ms >= 0"),
             Check("skill_usage_logs_tokens_used_check", "tokens_used >= 0"),
-            Check("skill_usage_logs_cost_usd_check", "cost_usd >= 0"),
+            Check("skill_usage_logs_cost_usd_check", "cost_usd >= 0 AND cost_usd <> 'NaN'"),
             Index("skill_usage_logs_skill_user_executed_idx", ("skill_id", "user_id", "executed_at")),
             Index("skill_usage_logs_skill_executed_idx", ("skill_id", "executed_at DESC")),
             Index("skill_usage_logs_workspace_executed_idx", ("workspace_id", "executed_at DESC")),

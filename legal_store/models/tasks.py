@@ -48,8 +48,8 @@ class Task(FirmRecord):
         table_name = "tasks"
         declared = (
             Check("tasks_completed_at_check", "(status = 'Completed') = (completed_at IS NOT NULL)"),
-            Check("tasks_estimated_hours_check", "estimated_hours >= 0"),
-            Check("tasks_actual_hours_check", "actual_hours >= 0"),
+            Check("tasks_estimated_hours_check", "estimated_hours >= 0 AND estimated_hours <> 'NaN'"),
+            Check("tasks_actual_hours_check", "actual_hours >= 0 AND actual_hours <> 'NaN'"),
             Index("tasks_firm_id_case_id_idx", ("firm_id", "case_id")),
             Index("tasks_firm_id_assigned_to_idx", ("firm_id", "assigned_to_id", "status", "due_date")),
             Index("tasks_firm_id_created_by_idx", ("firm_id", "created_by_id")),

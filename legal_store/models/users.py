@@ -49,7 +49,7 @@ class User(FirmRecord):
         declared = (
             Unique("users_email_key", ("email",)),
             Unique("users_azure_ad_id_key", ("azure_ad_id",)),
-            Check("users_email_lowercase_check", "email = lower(email)"),
+            Check("users_email_lowercase_check", "email = lower(btrim(email)) AND email <> ''"),
             Index("users_firm_id_role_idx", ("firm_id", "role")),
             Index("users_firm_id_last_active_idx", ("firm_id", "last_active DESC NULLS LAST")),
         )

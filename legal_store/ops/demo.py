@@ -15,8 +15,10 @@ def demo(context: Context, json: bool = False) -> None:
     from legal_store.config import mask_password, settings
     from legal_store.database.target import connection_parameters, database_url
     from legal_store.migrate import deploy
+    from legal_store.migrate.files import read_migrations
     from legal_store.ops.seed import load, show
 
+    read_migrations(settings().migrations_dir)  # outside a checkout: say so before anything is started
     start_servers_if_needed()
     deploy(connection_parameters(settings()), settings().migrations_dir, progress=lambda name: say(f"applying {name}"))
     report = load("demo")

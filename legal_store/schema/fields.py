@@ -5,10 +5,20 @@ from __future__ import annotations
 import os
 import time
 import uuid
+from copy import deepcopy
 from enum import StrEnum
 from typing import Any
 
-from peewee import SQL, EnclosedNodeList, Entity, ForeignKeyField, NodeList, TextField, UUIDField
+from peewee import (
+    SQL,
+    EnclosedNodeList,
+    Entity,
+    FieldAccessor,
+    ForeignKeyField,
+    NodeList,
+    TextField,
+    UUIDField,
+)
 from playhouse.postgres_ext import ArrayField, BinaryJSONField, DateTimeTZField
 
 from legal_store.schema.objects import Check, Default
@@ -125,6 +135,16 @@ class EnumField(TextField):
         return Check(f"{table}_{self.column_name}_check", f"{self.column_name} IN ({values})")
 
 
+class MutableAccessor(FieldAccessor):
+    """Remembers what a dict or list was when it was handed out, so that save() sees a change made inside it."""
+
+    def __get__(self, instance: Any, instance_type: Any = None) -> Any:
+        value = super().__get__(instance, instance_type)
+        if instance is not None and isinstance(value, dict | list) and self.name not in instance._dirty:
+            instance.__dict__.setdefault("_handed_out", {}).setdefault(self.name, deepcopy(value))
+        return value
+
+
 class TimestampField(InheritedField, DateTimeTZField):
     """A moment, with its zone."""
 
@@ -132,12 +152,16 @@ class TimestampField(InheritedField, DateTimeTZField):
 class JsonField(BinaryJSONField):
     """A jsonb document; no index unless one is declared."""
 
+    accessor_class = MutableAccessor
+
     def __init__(self, **options: Any) -> None:
         super().__init__(index=False, **options)
 
 
 class ListField(ArrayField):
     """A PostgreSQL array of one element type; no index unless one is declared."""
+
+    accessor_class = MutableAccessor
 
     def __init__(self, element: type[Any], **options: Any) -> None:
         options.setdefault("default", list)

@@ -43,6 +43,12 @@ class FileRow:
     id: uuid.UUID | None = None
     problems: list[Problem] = field(default_factory=list)
 
+    @property
+    def place(self) -> str:
+        name = self.cells.get(self.table.named_by or self.table.key[-1])
+        known_as = f' ("{name}")' if isinstance(name, str) else ""
+        return f"{self.file}, [[{self.table.name}]] number {self.number}{known_as}"
+
     def report(self, what: str, remedy: str) -> None:
         name = self.cells.get(self.table.named_by or self.table.key[-1])
         known_as = f'"{name}": ' if isinstance(name, str) else ""

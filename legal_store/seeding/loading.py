@@ -84,14 +84,7 @@ def _moment(today: date | None) -> datetime:
 def _refused(error: PeeweeException, step: str) -> SeedError:
     failure = statement_failure(error, step)
     remedy = failure.remedy or "Correct the seed files, or what in the database stands against them."
-    return SeedError(f"{failure.message}{_detail(error)} Nothing was written.", remedy=remedy)
-
-
-def _detail(error: PeeweeException) -> str:
-    """Return which row PostgreSQL refused, where it says so."""
-    diagnostics: Any = getattr(getattr(error, "orig", None), "diag", None)
-    detail = diagnostics.message_detail if diagnostics else None
-    return f" {detail[:300]}" if detail else ""
+    return SeedError(f"{failure.message} Nothing was written.", remedy=remedy)
 
 
 @dataclass
@@ -156,7 +149,17 @@ class _Loading:
             return
         given = {column for row in rows for column in row.values} - self._not_loaded_yet(table)
         entries = [{"id": row.id, **{name: self._stored(table, row, name) for name in given}} for row in rows]
-        table.model.insert_many(entries).execute(self.database)
+        try:
+            with self.database.atomic():
+                table.model.insert_many(entries).execute(self.database)
+        except PeeweeException:
+            self._insert_one_by_one(table, rows, entries)
+
+    def _insert_one_by_one(self, table: SeedTable, rows: list[SeedRow], entries: list[dict[str, Any]]) -> None:
+        """Insert again, row by row: PostgreSQL then refuses at the row that is wrong, and `step` names its place."""
+        for row, entry in zip(rows, entries, strict=True):
+            self.step = f"Seeding {row.place}"
+            table.model.insert(entry).execute(self.database)
 
     def _not_loaded_yet(self, table: SeedTable) -> set[str]:
         """Return the foreign keys to tables further down the list, which are set when all rows are there."""

@@ -28,10 +28,12 @@ _BY_MODEL = {table.model: table for table in TABLES}
 
 @dataclass(frozen=True)
 class SeedRow:
-    """A row to be loaded. `values` are by field name; a reference is the id of a row of the same set."""
+    """A row to be loaded. `values` are by field name; a reference is the id of a row of the same set; `place` says
+    where the row is written."""
 
     id: uuid.UUID
     values: Mapping[str, Any]
+    place: str
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def read_seed_set(folder: Path, name: str, now: datetime) -> SeedSet:
 
 
 def _rows_of(table: SeedTable, rows: list[FileRow]) -> tuple[SeedRow, ...]:
-    return tuple(SeedRow(row.id, row.values) for row in rows if row.table is table and row.id is not None)
+    return tuple(SeedRow(row.id, row.values, row.place) for row in rows if row.table is table and row.id is not None)
 
 
 def _listed(name: str, problems: list[Problem]) -> str:

@@ -159,3 +159,10 @@ def test_valkey_of_its_package_serves_as_well(home: Path, spoil: Spoil, monkeypa
     servers = embedded.up(home)
     assert servers.redis.program.name == "valkey-server"
     assert query(servers.postgres.url, "SELECT 1") == 1
+
+
+def test_a_folder_that_holds_other_files_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("Stimate domn,")
+    with pytest.raises(WrongUseError, match="holds other files"):
+        embedded.up(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]

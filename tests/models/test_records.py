@@ -71,6 +71,33 @@ def test_saving_a_row_that_is_gone_says_so(firm: Firm) -> None:
     assert firm.save() == 0
 
 
+def test_a_change_inside_a_document_or_list_is_saved(firm: Firm, case: Case) -> None:
+    stored = Case.get_by_id(case.id)
+    stored.metadata["instanță"] = "Tribunalul București"
+    assert stored.save() == 1
+    assert stored.save() == 0
+    assert Case.get_by_id(case.id).metadata == {"instanță": "Tribunalul București"}
+
+
+def test_many_objects_are_created_at_once(firm: Firm) -> None:
+    clients = [Client(firm=firm, name="A"), Client(firm=firm, name="B", contact_info={"tel": "021"})]
+    Client.bulk_create(clients, batch_size=1)
+    assert all(client.created_at is not None for client in clients)
+    clients[0].name = "C"
+    assert clients[0].save() == 1
+    assert {client.name: client.contact_info for client in Client.select()} == {"C": {}, "B": {"tel": "021"}}
+
+
+def test_deleting_with_dependents_is_left_to_the_foreign_keys(firm: Firm, case: Case) -> None:
+    Document.create(firm=firm, case=case, title="Contract", document_type="Contract")
+    assert case.delete_instance(recursive=True) == 1
+    assert Document.select().count() == 0
+
+
+def test_a_firm_has_no_backref_that_leads_nowhere() -> None:
+    assert not hasattr(Firm, "firm_record")
+
+
 def test_relationships_read_like_sentences(firm: Firm, case: Case) -> None:
     user = User.create(firm=firm, email="Ana@Demo.ro", first_name="Ana", last_name="Pop", role=UserRole.PARTNER)
     Document.create(firm=firm, case=case, title="Contract", document_type="Contract", created_by=user)

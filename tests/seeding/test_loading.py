@@ -257,7 +257,7 @@ def test_what_postgresql_refuses_is_told_and_nothing_is_kept(database: Any, tmp_
     )
     with pytest.raises(SeedError) as caught:
         seed(database, folder, name="mine")
-    assert "Seeding cases failed" in caught.value.message
+    assert "all.toml, [[cases]] number 1" in caught.value.message
     assert "cases_closed_has_date_check" in caught.value.message
     assert "K-1" in caught.value.message
     assert "Nothing was written." in caught.value.message
