@@ -22,7 +22,7 @@ class PoolOptions:
     max_lifetime: float = 1800.0  # close what is older, when nobody uses it
     max_waiting: int = 0  # threads that may wait for a connection; further ones are turned away at once
     statement_timeout: float = 60.0  # cut the connection of a statement that has no answer long after it
-    trusted_for: float = 0.5  # a connection that answered so recently is not asked again (0: always ask)
+    trusted_for: float = 0.5  # a connection that was used so recently need not answer before it is lent (0: always)
     ping_timeout: float = 1.0  # a connection that is asked must answer within this
     reset_timeout: float = 5.0  # undoing what a borrower left behind must be done within this
     leak_warning: float = 60.0  # log the borrower's stack when a connection is held for longer

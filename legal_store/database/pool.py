@@ -21,6 +21,7 @@ from legal_store.database.pooled import PooledConnection
 from legal_store.errors import PoolClosedError, PoolExhaustedError, ServerUnavailableError
 
 _NAMED_HOLDERS = 5
+_UNWATCHED_S = 0.01  # looking at the socket costs more than all the rest: not for one that was used just now
 _LONGEST_WAIT = 1e6  # seconds; what a timeout of 0 (none) means to the lock
 
 
@@ -164,7 +165,8 @@ class Pool:
         return waiter.connection
 
     def _is_alive(self, connection: PooledConnection) -> bool:
-        if monotonic() - connection.last_used < self.options.trusted_for and not connection.has_news():
+        quiet = monotonic() - connection.last_used
+        if quiet < self.options.trusted_for and (quiet < _UNWATCHED_S or not connection.has_news()):
             return True
         return connection.answers(within=self.options.ping_timeout)
 

@@ -75,7 +75,7 @@ class PooledConnection(psycopg2.extensions.connection):
         self.borrower: threading.Thread | None = None
         self.stack: Stack = ()
         self.warned = False  # that it is held for long
-        self.traces = Trace.NONE
+        self.traces: int = Trace.NONE
         self.answer_within: float | None = None  # for the statement that the pool itself runs
         self.statements = 0
         self._lost: dict[str, str] = {}
@@ -113,7 +113,7 @@ class PooledConnection(psycopg2.extensions.connection):
             self.traces |= Trace.STATE | Trace.TIMEOUT
         return super().cursor(*arguments, **options)
 
-    def note(self, traces: Trace) -> None:
+    def note(self, traces: int) -> None:
         """Take note that a statement starts which may leave `traces`."""
         self.statements += 1
         if traces:
@@ -153,9 +153,10 @@ class PooledConnection(psycopg2.extensions.connection):
         try:
             if self.get_transaction_status() != _IDLE:
                 self.run("ROLLBACK", within=within)
-            if self.traces & Trace.STATE:
-                self.run(RESET_SESSION, within=within)
-            self.traces = Trace.NONE
+            if self.traces:
+                if self.traces & Trace.STATE:
+                    self.run(RESET_SESSION, within=within)
+                self.traces = Trace.NONE
             if self.notifies:
                 self.notifies.clear()
             return self._driver_is_as_new()

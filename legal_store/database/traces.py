@@ -15,15 +15,17 @@ import decimal
 import re
 import uuid
 from collections.abc import Iterable
-from enum import IntFlag
 from typing import Any
 
 import psycopg2.extensions
 import psycopg2.extras
 
 
-class Trace(IntFlag):
-    """What a statement may leave in the session, or what it makes impossible to judge."""
+class Trace:
+    """What a statement may leave in the session, or what it makes impossible to judge. Bits of an int.
+
+    (An IntFlag would cost a microsecond for each `&`, more than all the rest of a checkout.)
+    """
 
     NONE = 0
     STATE = 1  # a setting, role, temporary table, lock, cursor, prepared statement or subscription
@@ -70,10 +72,10 @@ _PLAIN_TYPES = (
     psycopg2.extras.Json, type(psycopg2.Binary(b"")),
 )  # fmt: skip
 
-_judged: dict[str, Trace] = {}
+_judged: dict[str, int] = {}
 
 
-def traces_of(statement: Any, parameters: Any = None) -> Trace:
+def traces_of(statement: Any, parameters: Any = None) -> int:
     """Return what `statement`, executed with `parameters`, may leave in its session."""
     if statement.__class__ is not str:
         return Trace.STATE | Trace.TIMEOUT  # bytes or an object of psycopg2.sql
@@ -87,7 +89,7 @@ def traces_of(statement: Any, parameters: Any = None) -> Trace:
     return found
 
 
-def _judge(text: str) -> Trace:
+def _judge(text: str) -> int:
     timeout = Trace.TIMEOUT if "timeout" in text.lower() else Trace.NONE
     pieces = _without_literals(text)
     if pieces is None:
