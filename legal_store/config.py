@@ -111,6 +111,12 @@ class Settings:
         "DATABASE_MAX_CONNECTIONS", _integer(1), 20, "connections the server grants to all services together"
     )
     pool_size: int = _variable("DATABASE_POOL_SIZE", _integer(1), 10, "connections that one process may hold")
+    pool_min_size: int = _variable(
+        "DATABASE_POOL_MIN_SIZE", _integer(0), 0, "connections that a process keeps open even when idle"
+    )
+    pool_max_waiting: int = _variable(
+        "DATABASE_POOL_MAX_WAITING", _integer(0), 0, "threads that may wait for a connection; 0 is no limit"
+    )
     connection_timeout_ms: int = _variable(
         "DATABASE_CONNECTION_TIMEOUT", _integer(1), 30_000, "longest wait for a connection, in milliseconds"
     )
@@ -122,6 +128,9 @@ class Settings:
         _integer(0),
         10_000,
         "close a pooled connection unused for so many milliseconds",
+    )
+    max_lifetime_ms: int = _variable(
+        "DATABASE_MAX_LIFETIME", _integer(0), 1_800_000, "close a pooled connection older than so many milliseconds"
     )
     ssl_mode: str = _variable(
         "DATABASE_SSL_MODE", _one_of(*SSL_MODES), "require",

@@ -4,9 +4,12 @@
     ├── WrongUseError               the caller asked for something that cannot be (exit code 2)
     │   ├── ConfigurationError      a setting is missing or wrong
     │   ├── RefusedError            a safety rule forbids it here
-    │   └── FirmScopeError          a firm's data was touched outside its scope
+    │   ├── FirmScopeError          a firm's data was touched outside its scope
+    │   └── NotConnectedError       the database was used outside `with db:`
     ├── OperationFailedError        it was allowed and it failed (exit code 3)
     │   ├── ServerUnavailableError  PostgreSQL or Redis cannot be reached, or will not let us in
+    │   ├── PoolExhaustedError      no connection of the pool became free in time
+    │   ├── PoolClosedError         the pool was closed for good
     │   ├── EmbeddedServerError     the development servers could not be started or stopped
     │   ├── MigrationError          a migration could not be applied
     │   └── SeedError               seed data could not be read or loaded
@@ -42,6 +45,10 @@ class ConfigurationError(WrongUseError):
     """One or more settings are missing or wrong."""
 
 
+class NotConnectedError(WrongUseError):
+    """The database was used by a thread that has borrowed no connection."""
+
+
 class RefusedError(WrongUseError):
     """A safety rule forbids this here, for instance a destructive task on a production database."""
 
@@ -56,6 +63,14 @@ class OperationFailedError(LegalStoreError):
 
 class ServerUnavailableError(OperationFailedError):
     """PostgreSQL or Redis cannot be reached, or does not accept us."""
+
+
+class PoolExhaustedError(OperationFailedError):
+    """All connections of the pool are in use, and none came back in time."""
+
+
+class PoolClosedError(OperationFailedError):
+    """The pool was drained and lends no more."""
 
 
 class EmbeddedServerError(OperationFailedError):

@@ -15,7 +15,11 @@ from legal_store.config import Settings
 from legal_store.database.target import connection_parameters, describe_target, service_parameters
 from tests.conftest import Cluster
 
-ASK = "from legal_store import db; print(db.execute_sql('SELECT current_database(), current_user').fetchone())"
+ASK = """
+from legal_store import db
+with db:
+    print(db.execute_sql('SELECT current_database(), current_user').fetchone())
+"""
 
 
 def ask(folder: Path, **variables: Any) -> subprocess.CompletedProcess[str]:

@@ -144,7 +144,7 @@ class ScopedCursor(extensions.cursor):
         status = self.connection.get_transaction_status()
         if status not in (TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INTRANS):
             return query
-        settings = _settings(in_transaction=status == TRANSACTION_STATUS_INTRANS)
+        settings = self._settings(in_transaction=status == TRANSACTION_STATUS_INTRANS)
         if not settings:
             return query
         if hasattr(query, "as_string"):
@@ -153,14 +153,20 @@ class ScopedCursor(extensions.cursor):
         return text if _CONTROLS_TRANSACTION.match(text) else settings + text
 
     def _send_settings_first(self) -> None:
-        if _current.get() is None and self.connection.get_transaction_status() == TRANSACTION_STATUS_IDLE:
-            return
-        if self.connection.get_transaction_status() == TRANSACTION_STATUS_IDLE:
+        outside = self.connection.get_transaction_status() == TRANSACTION_STATUS_IDLE
+        settings = self._settings(in_transaction=not outside)
+        if settings and outside:
             raise FirmScopeError(
                 "COPY, procedures and server-side cursors need a transaction to carry the firm.",
                 remedy="Put them inside `with db.atomic(): ...`.",
             )
-        super().execute(_settings(in_transaction=True))
+        if settings:
+            with extensions.cursor(self.connection) as another:  # a named cursor runs one statement only
+                another.execute(settings)
+
+    def _settings(self, *, in_transaction: bool) -> str:
+        """Return the SQL that gives one transaction its role and firm, empty where the connection's own state does."""
+        return _settings(in_transaction=in_transaction)
 
 
 _CONTROLS_TRANSACTION = re.compile(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from legal_store.config import Settings, Url, mask_password
@@ -54,6 +55,11 @@ def service_parameters(settings: Settings) -> dict[str, Any]:
     parameters["options"] += f" -c role={SERVICE_ROLE}"
     parameters["cursor_factory"] = ScopedCursor
     return parameters
+
+
+def startup_settings(options: str) -> dict[str, str]:
+    """Return the settings that a libpq parameter `options` makes ("-c name=value"); of a repeated one the last."""
+    return dict(re.findall(r"-c\s*([\w.]+)=([\w.]+)", options))
 
 
 def describe_target(parameters: dict[str, Any]) -> str:

@@ -1,0 +1,222 @@
+"""A connection as the pool keeps it: it knows its age, its borrower, and whether its session is as good as new."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import threading
+from contextlib import suppress
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import psycopg2
+import psycopg2.extensions
+
+from legal_store.database.scope import ScopedCursor
+from legal_store.database.traces import Trace, traces_of
+
+if TYPE_CHECKING:
+    from legal_store.database.borrower import Stack
+    from legal_store.database.pool import Pool
+
+# What DISCARD ALL does, except that cached plans stay: foreign keys and triggers would have to be planned anew.
+RESET_SESSION = (
+    "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; CLOSE ALL; DEALLOCATE ALL; UNLISTEN *; "
+    "SELECT pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES"
+)
+
+_IDLE = psycopg2.extensions.TRANSACTION_STATUS_IDLE
+_UNKNOWN = psycopg2.extensions.TRANSACTION_STATUS_UNKNOWN
+_ACTIVE = psycopg2.extensions.TRANSACTION_STATUS_ACTIVE
+
+
+class PooledCursor(ScopedCursor):
+    """A cursor whose connection knows what is executed on it, and which carries the scope of the firm."""
+
+    connection: PooledConnection
+
+    def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  (the driver's name)
+        self.connection.note(traces_of(query, vars))
+        super().execute(query, vars)
+
+    def callproc(self, procname: str, parameters: Any = None) -> None:
+        self.connection.note(Trace.STATE)
+        super().callproc(procname, parameters)
+
+    def copy_from(self, *arguments: Any, **options: Any) -> None:
+        self.connection.note(Trace.STATE)
+        super().copy_from(*arguments, **options)
+
+    def copy_to(self, *arguments: Any, **options: Any) -> None:
+        self.connection.note(Trace.STATE)
+        super().copy_to(*arguments, **options)
+
+    def copy_expert(self, sql: Any, file: Any, size: int = 8192) -> None:
+        self.connection.note(Trace.STATE)
+        super().copy_expert(sql, file, size)
+
+    def _settings(self, *, in_transaction: bool) -> str:
+        return self.connection.lost_settings() + super()._settings(in_transaction=in_transaction)
+
+
+class PooledConnection(psycopg2.extensions.connection):
+    """A connection in autocommit mode that belongs to a pool."""
+
+    pool: Pool
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.cursor_factory = PooledCursor
+        self.autocommit = True
+        self.opened_at = self.last_used = self.borrowed_at = monotonic()
+        self.expires_at = float("inf")
+        self.waited = 0.0  # seconds that the borrower waited for it
+        self.borrower: threading.Thread | None = None
+        self.stack: Stack = ()
+        self.warned = False  # that it is held for long
+        self.traces: int = Trace.NONE
+        self.answer_within: float | None = None  # for the statement that the pool itself runs
+        self.statements = 0
+        self._lost: dict[str, str] = {}
+        self._seen = (-1, 0.0)  # the statement the keeper saw running, and when first
+        self._encoding = self.encoding
+        self._guard = threading.Lock()
+        # Our own handle of the socket: libpq may close its own at any time, and another file may get that number.
+        self._socket: int | None = os.dup(self.fileno())
+        self._news = select.poll()
+        self._news.register(self._socket, select.POLLIN)
+
+    def lent(self, asked_at: float, stack: Stack) -> None:
+        """Take note of the calling thread as borrower, who asked for a connection at `asked_at`."""
+        now = monotonic()
+        self.borrowed_at = now
+        self.waited = now - asked_at
+        self.stack = stack
+        self.warned = False
+        self.borrower = threading.current_thread()
+
+    def lose(self, settings: dict[str, str]) -> None:
+        """Take note of start-up settings that a pooler does not pass on: each statement has to bring them."""
+        self._lost = {name: f"SELECT set_config('{name}', '{value}', true);\n" for name, value in settings.items()}
+
+    def lost_settings(self) -> str:
+        """Return SQL that makes them for one transaction, without a statement_timeout that the borrower has set."""
+        if not self._lost:
+            return ""
+        own_timeout = self.traces & Trace.TIMEOUT
+        return "".join(sql for name, sql in self._lost.items() if not (own_timeout and name == "statement_timeout"))
+
+    def cursor(self, *arguments: Any, **options: Any) -> Any:
+        """Return a cursor. Those with a name or a factory of their own are not followed, so the session is reset."""
+        if arguments or options:
+            self.traces |= Trace.STATE | Trace.TIMEOUT
+        return super().cursor(*arguments, **options)
+
+    def note(self, traces: int) -> None:
+        """Take note that a statement starts which may leave `traces`."""
+        self.statements += 1
+        if traces:
+            self.traces |= traces
+
+    def run(self, statement: str, parameters: Any = None, within: float | None = None) -> None:
+        """Execute a statement of the pool itself, which leaves no trace; `within` seconds, or the keeper cuts."""
+        self.statements += 1
+        self.answer_within = within
+        try:
+            with psycopg2.extensions.cursor(self) as cursor:
+                cursor.execute(statement, parameters)
+        finally:
+            self.answer_within = None
+
+    def has_news(self) -> bool:
+        """Say whether the server has sent something unasked: most often that it has closed the connection."""
+        return bool(self._news.poll(0))
+
+    def answers(self, within: float) -> bool:
+        """Ask the server for a sign of life and say whether it came within so many seconds."""
+        try:
+            self.run("SELECT 1", within=within)
+        except psycopg2.Error:
+            return False
+        return True
+
+    def is_broken(self) -> bool:
+        """Say whether the connection is known to be unusable, without asking the server."""
+        return bool(self.closed) or self.get_transaction_status() == _UNKNOWN
+
+    def make_as_new(self, within: float) -> bool:
+        """Undo what the borrower left behind: transaction, settings, role, locks and so on. False if that fails.
+
+        Costs no round trip where the statements that ran cannot have left anything.
+        """
+        try:
+            if self.get_transaction_status() != _IDLE:
+                self.run("ROLLBACK", within=within)
+            if self.traces:
+                if self.traces & Trace.STATE:
+                    self.run(RESET_SESSION, within=within)
+                self.traces = Trace.NONE
+            if self.notifies:
+                self.notifies.clear()
+            return self._driver_is_as_new()
+        except psycopg2.Error:
+            return False
+
+    def _driver_is_as_new(self) -> bool:
+        return (
+            self.autocommit
+            and self.isolation_level is None
+            and self.readonly is None
+            and self.deferrable is None
+            and self.encoding == self._encoding
+        )
+
+    def is_stuck(self, now: float, limit: float) -> bool:
+        """Say whether one statement has been without an answer for longer than it may; asked at every tick."""
+        with self._guard:
+            if self._socket is None or self.closed or self.get_transaction_status() != _ACTIVE:
+                self._seen = (-1, now)
+                return False
+            if self._seen[0] != self.statements:
+                self._seen = (self.statements, now)
+                return False
+            if self.answer_within is not None:
+                limit = self.answer_within
+            elif self.traces & Trace.TIMEOUT:
+                return False
+            return now - self._seen[1] > limit
+
+    def cut(self) -> None:
+        """Shut the socket down: whoever waits for an answer on it gets an error now. Any thread may do this."""
+        with self._guard, suppress(OSError):
+            if self._socket is not None:
+                handle = socket.socket(fileno=self._socket)
+                try:
+                    handle.shutdown(socket.SHUT_RDWR)
+                finally:
+                    handle.detach()
+
+    def close(self) -> None:
+        """Close the connection to the server. No error if it is gone already."""
+        with self._guard:
+            handle, self._socket = self._socket, None
+        with suppress(psycopg2.Error):
+            super().close()
+        if handle is not None:
+            os.close(handle)
+
+    def abandon(self) -> None:
+        """Let go of a parent process's connection, in its child, without a word to the server.
+
+        The file numbers stay taken, by the null device, so that nothing that still knows them can do harm.
+        """
+        self._guard = threading.Lock()
+        with suppress(OSError, psycopg2.Error):
+            void = os.open(os.devnull, os.O_RDWR)
+            if not self.closed:
+                os.dup2(void, self.fileno())
+            if self._socket is not None:
+                os.close(self._socket)
+            os.close(void)
+        self._socket = None
