@@ -18,12 +18,15 @@ if TYPE_CHECKING:
     from legal_store.database import current_firm as current_firm
     from legal_store.database import db as db
     from legal_store.database import firm as firm
+    from legal_store.database.health import check_database_health as check_database_health
+    from legal_store.database.health import check_redis_health as check_redis_health
     from legal_store.errors import LegalStoreError as LegalStoreError
     from legal_store.models import *  # noqa: F403
 
 _HOMES = {
     "legal_store.config": ("Settings", "settings"),
     "legal_store.database": ("Database", "all_firms", "current_firm", "db", "firm"),
+    "legal_store.database.health": ("check_database_health", "check_redis_health"),
     "legal_store.errors": ("LegalStoreError",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

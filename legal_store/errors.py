@@ -62,7 +62,9 @@ class OperationFailedError(LegalStoreError):
 
 
 class ServerUnavailableError(OperationFailedError):
-    """PostgreSQL or Redis cannot be reached, or does not accept us."""
+    """PostgreSQL or Redis cannot be reached, or does not accept us. `reason` says why without naming the server."""
+
+    reason = "the server cannot be reached"
 
 
 class PoolExhaustedError(OperationFailedError):

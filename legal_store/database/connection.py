@@ -138,6 +138,10 @@ class Database(PooledPostgresqlDatabase):
             raise
         return connection
 
+    def open_beside_the_pool(self) -> PooledConnection:
+        """Open a connection that does not count towards the pool; the caller closes it."""
+        return self._open()
+
     def _prepare(self, connection: PooledConnection) -> None:
         from legal_store.database.target import startup_settings
 

@@ -81,7 +81,9 @@ def connection_failure(error: Exception, target: str) -> ServerUnavailableError:
     text = _first_line(error)
     for pattern, cause, remedy in _CONNECTION_FAILURES:
         if re.search(pattern, str(error)):
-            return ServerUnavailableError(f"Cannot connect to {target}: {cause}.", remedy=remedy)
+            failure = ServerUnavailableError(f"Cannot connect to {target}: {cause}.", remedy=remedy)
+            failure.reason = cause
+            return failure
     return ServerUnavailableError(f"Cannot connect to {target}: {text}.", remedy="Check DATABASE_URL.")
 
 

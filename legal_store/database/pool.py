@@ -65,16 +65,18 @@ class Pool:
 
     # Lending
 
-    def acquire(self) -> PooledConnection:
+    def acquire(self, timeout: float | None = None) -> PooledConnection:
         """Lend a connection that is alive and whose session is as good as new.
 
-        Waits at most `options.timeout` seconds. Raises PoolExhaustedError when all are in use for so long,
-        ServerUnavailableError at once when the server cannot be reached and no connection is open that might come
-        back, and PoolClosedError after `drain`.
+        Waits at most `timeout` seconds, `options.timeout` by default. Raises PoolExhaustedError when all are in use
+        for so long, ServerUnavailableError at once when the server cannot be reached and no connection is open that
+        might come back, and PoolClosedError after `drain`.
         """
         began = monotonic()
+        if timeout is None:
+            timeout = self.options.timeout or _LONGEST_WAIT
         while True:
-            connection = self._take(began)
+            connection = self._take(began, timeout)
             try:
                 alive = self._is_alive(connection)
             except BaseException:  # Ctrl-C
@@ -118,7 +120,7 @@ class Pool:
             self.in_use.discard(connection)
             self._open_one_more()
 
-    def _take(self, began: float) -> PooledConnection:
+    def _take(self, began: float, timeout: float) -> PooledConnection:
         with self.lock:
             if self.idle:
                 connection = self.idle.pop()
@@ -127,7 +129,7 @@ class Pool:
             if self.closed:
                 raise PoolClosedError(f"The pool of {self.target} is closed.", remedy="Configure it anew.")
             waiter = self._queue(began)
-        return self._wait(waiter, began)
+        return self._wait(waiter, began, timeout)
 
     def _queue(self, now: float) -> _Waiter:
         limit = self.options.max_waiting
@@ -141,8 +143,7 @@ class Pool:
             raise copy.copy(waiter.error)
         return waiter
 
-    def _wait(self, waiter: _Waiter, began: float) -> PooledConnection:
-        timeout = self.options.timeout or _LONGEST_WAIT
+    def _wait(self, waiter: _Waiter, began: float, timeout: float) -> PooledConnection:
         try:
             served = waiter.ready.acquire(timeout=max(0.0, began + timeout - monotonic()))
         except BaseException:  # Ctrl-C: nobody is there any more to take what may have been handed over
@@ -158,7 +159,7 @@ class Pool:
                 if waiter.connection is None and waiter.error is None:
                     self._waiters.remove(waiter)
                     self.counters.timeouts += 1
-                    raise self._timed_out()
+                    raise self._timed_out(timeout)
         if waiter.error is not None:
             raise copy.copy(waiter.error)
         assert waiter.connection is not None  # noqa: S101
@@ -344,8 +345,8 @@ class Pool:
 
     # What is said when there is none
 
-    def _timed_out(self) -> Exception:
-        waited = f"after {self.options.timeout:g} s"
+    def _timed_out(self, timeout: float) -> Exception:
+        waited = f"after {timeout:g} s"
         if self.in_use:
             return self._exhausted(f"No connection became free {waited}")
         if self.backoff.error is not None:

@@ -6,6 +6,7 @@ import os
 import select
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -119,13 +120,21 @@ class PooledConnection(psycopg2.extensions.connection):
         if traces:
             self.traces |= traces
 
-    def run(self, statement: str, parameters: Any = None, within: float | None = None) -> None:
+    def run(self, statement: str, within: float) -> None:
         """Execute a statement of the pool itself, which leaves no trace; `within` seconds, or the keeper cuts."""
+        self._run(statement, within, lambda cursor: None)
+
+    def ask(self, question: str, within: float) -> Any:
+        """Return the first value of the answer to a question of the pool itself; `within` as in `run`."""
+        return self._run(question, within, lambda cursor: cursor.fetchone()[0])
+
+    def _run(self, statement: str, within: float, fetch: Callable[[Any], Any]) -> Any:
         self.statements += 1
         self.answer_within = within
         try:
             with psycopg2.extensions.cursor(self) as cursor:
-                cursor.execute(statement, parameters)
+                cursor.execute(statement)
+                return fetch(cursor)
         finally:
             self.answer_within = None
 

@@ -1,0 +1,211 @@
+"""Is the database well, is Redis well? Answers within a second, whatever the servers do.
+
+A probe runs in a thread of its own, one at a time, and its answer counts for a second: asking often costs nothing and
+does no harm to a server in trouble.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import threading
+from collections.abc import Callable
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from legal_store.errors import LegalStoreError, PoolClosedError, PoolExhaustedError, ServerUnavailableError
+
+if TYPE_CHECKING:
+    from legal_store.config import Settings
+    from legal_store.database.connection import Database
+
+DEADLINE_S = 0.9
+FRESH_S = 1.0
+_POOL_SHARE = 0.55  # of the deadline: then a connection beside the pool is tried, for a pool may be busy and all well
+
+
+class Health(NamedTuple):
+    """An answer. `latency` is in milliseconds, `timestamp` in UTC; nothing in it names a server or a user."""
+
+    healthy: bool
+    latency: float
+    timestamp: str
+    status: str  # "pass", "warn" (works, but look at it) or "fail"
+    reason: str  # why it is not "pass"
+    checks: dict[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the fields in the order in which people read them."""
+        return {**self._asdict(), "latency": round(self.latency, 3)}
+
+
+class Finding(NamedTuple):
+    """What a probe found out."""
+
+    status: str = "pass"
+    reason: str = ""
+    checks: dict[str, Any] = {}
+
+
+def check_database_health(database: Database | None = None) -> Health:
+    """Say within a second whether PostgreSQL answers, and how long the pool and the query took. Never raises.
+
+    `checks` has pool_wait_ms apart from query_ms, in_recovery, pooler (whether one is in between) and the pool's
+    counts. A pool that is all in use while the server answers is "warn", and so is a standby.
+    """
+    from legal_store.database import db
+
+    chosen = database or db
+    return _checker(("database", id(chosen)), lambda deadline: _probe_database(chosen, deadline)).check()
+
+
+def check_redis_health(settings: Settings | None = None) -> Health:
+    """Say within a second whether Redis answers. Never raises.
+
+    `checks` has connect_ms apart from query_ms. A Redis that is loading its data is "fail", a replica is "warn".
+    """
+    from legal_store.config import settings as from_environment
+
+    try:
+        chosen = settings or from_environment()
+    except LegalStoreError:
+        return _answer(Finding("fail", "the settings are wrong"), 0.0)
+    return _checker(("redis", chosen.redis_url, chosen.home), lambda deadline: _probe_redis(chosen, deadline)).check()
+
+
+class HealthChecker:
+    """Runs `probe(deadline)` at most once at a time and once per `fresh` seconds, and never waits beyond `deadline`."""
+
+    def __init__(self, probe: Callable[[float], Finding], deadline: float = DEADLINE_S, fresh: float = FRESH_S) -> None:
+        self._probe = probe
+        self._deadline = deadline
+        self._fresh = fresh
+        self._lock = threading.Lock()
+        self._began = float("-inf")
+        self._done: threading.Event | None = None  # of the probe that runs
+        self._latest: tuple[float, Health] | None = None  # when it was found, and what
+
+    def check(self) -> Health:
+        """Return a finding that is fresh, or that there is none within the deadline."""
+        with self._lock:
+            now = monotonic()
+            if self._latest is not None and now - self._latest[0] < self._fresh:
+                return self._latest[1]
+            if self._done is None:
+                self._done = threading.Event()
+                self._began = now
+                threading.Thread(target=self._run, name="legal_store-health", daemon=True).start()
+            done, began = self._done, self._began
+        done.wait(max(0.0, began + self._deadline - monotonic()))
+        with self._lock:
+            if done.is_set() and self._latest is not None:
+                return self._latest[1]
+        return _answer(Finding("fail", "no answer within the deadline"), monotonic() - began)
+
+    def _run(self) -> None:
+        try:
+            finding = self._probe(self._deadline)
+        except Exception:  # noqa: BLE001  (its text may name the server: not for the public)
+            finding = Finding("fail", "the check itself failed")
+        found = monotonic()
+        with self._lock:
+            self._latest = (found, _answer(finding, found - self._began))
+            if self._done is not None:
+                self._done.set()
+            self._done = None
+
+
+_checkers: dict[tuple[Any, ...], HealthChecker] = {}
+
+
+def _checker(key: tuple[Any, ...], probe: Callable[[float], Finding]) -> HealthChecker:
+    """Return the checker for `key` in this process: a child process must not wait for its parent's threads."""
+    return _checkers.setdefault((os.getpid(), *key), HealthChecker(probe))
+
+
+def _answer(finding: Finding, seconds: float) -> Health:
+    timestamp = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return Health(finding.status != "fail", seconds * 1000, timestamp, finding.status, finding.reason, finding.checks)
+
+
+def _probe_database(database: Database, deadline: float) -> Finding:
+    checks: dict[str, Any] = {}
+    began = monotonic()
+    try:
+        pool = database.pool
+        try:
+            connection = pool.acquire(timeout=deadline * _POOL_SHARE)
+        except PoolExhaustedError:
+            busy, connection = True, database.open_beside_the_pool()
+        else:
+            busy = False
+        asked = monotonic()
+        try:
+            recovery = connection.ask("SELECT pg_is_in_recovery()", within=deadline)
+            answered = monotonic()
+        finally:
+            if busy:
+                connection.close()
+            else:
+                pool.release(connection)
+        stats = pool.stats()
+    except (ServerUnavailableError, PoolClosedError) as error:
+        return Finding("fail", getattr(error, "reason", "the pool is closed"), checks)
+    except LegalStoreError:
+        return Finding("fail", "no server is configured", checks)
+    except Exception as error:  # noqa: BLE001  (the driver's)
+        return Finding("fail", f"the query failed ({type(error).__name__})", checks)
+    checks = {
+        "pool_wait_ms": round((asked - began) * 1000, 3),
+        "query_ms": round((answered - asked) * 1000, 3),
+        "in_recovery": recovery,
+        "pooler": database.pooler,
+        "pool": stats._asdict(),
+    }
+    if busy:
+        return Finding("warn", "all connections of the pool are in use", checks)
+    return (
+        Finding("warn", "the server is in recovery: it can be read only", checks)
+        if recovery
+        else Finding(checks=checks)
+    )
+
+
+def _probe_redis(settings: Settings, deadline: float) -> Finding:
+    from redis import Redis
+    from redis.backoff import NoBackoff
+    from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError
+    from redis.retry import Retry
+
+    from legal_store.database.target import redis_url
+
+    began = monotonic()
+    try:
+        # redis-py would try ten times, for seconds: a health check wants to know now
+        client = Redis.from_url(
+            redis_url(settings),
+            socket_connect_timeout=deadline / 2,
+            socket_timeout=deadline / 2,
+            retry=Retry(NoBackoff(), 0),
+        )
+        with client:
+            client.ping()
+            connected = monotonic()
+            replication: Any = client.info("replication")
+            answered = monotonic()
+    except LegalStoreError:
+        return Finding("fail", "no server is configured")
+    except BusyLoadingError:
+        return Finding("fail", "the server is loading its data")
+    except AuthenticationError:
+        return Finding("fail", "the password or the user name was not accepted")
+    except RedisError as error:
+        return Finding("fail", f"the server cannot be reached ({type(error).__name__})")
+    checks = {
+        "connect_ms": round((connected - began) * 1000, 3),
+        "query_ms": round((answered - connected) * 1000, 3),
+        "role": replication.get("role"),
+    }
+    if checks["role"] != "master":
+        return Finding("warn", "the server is a replica: it can be read only", checks)
+    return Finding(checks=checks)

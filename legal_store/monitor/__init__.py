@@ -1,0 +1,1 @@
+"""Watching the servers: health over HTTP, metrics, connections, sizes, slow statements, and the pool's plan."""
