@@ -149,7 +149,7 @@ def _timeouts(inspector: Inspector, settings: Settings) -> Outcome:
         return (
             "look",
             "a pooler is in between; statements bring their settings along",
-            "For other clients: ALTER ROLE ... SET statement_timeout. PgBouncer 1.25.2 or later has known holes closed.",
+            "For other clients: ALTER ROLE ... SET statement_timeout. Of PgBouncer use 1.25.2 or later.",
         )
     if not settings.statement_timeout_ms:
         return "look", "statements may run for ever", "Set DATABASE_STATEMENT_TIMEOUT."

@@ -242,9 +242,8 @@ def last_backup(folder: Path) -> Part:
     age = time.time() - newest.stat().st_mtime
     level = json.loads(newest.read_text()).get("proof", {}).get("level", "made")
     proven = level == "proven"
-    text = f"{human_time(age)} ago, " + (
-        "proven to restore" if proven else f"{level}, not proven: `invoke backup.drill`"
-    )
+    proof = "proven to restore" if proven else f"{level}, not proven: `invoke backup.drill`"
+    text = f"{human_time(age)} ago, {proof}"
     name = newest.name.removesuffix(".manifest.json")
     return "good" if proven and age < 1.5 * _DAY_S else "look", text, {"name": name, "age_s": age, "proof": level}
 
