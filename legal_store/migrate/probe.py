@@ -44,6 +44,8 @@ def already_done(connection: Any, statement: str, *, begun: bool) -> bool:
     elif begun and words[:3] == ["DROP", "INDEX", "CONCURRENTLY"]:
         names = _meaningful(statement)[5 if words[3:5] == ["IF", "EXISTS"] else 3 :]
         return _index_state(connection, _dotted_name(names)) is None
+    elif begun and words[:2] == ["ALTER", "TABLE"] and {"DETACH", "CONCURRENTLY"} <= set(words):
+        return _detached(connection, statement)
     return False
 
 
@@ -78,6 +80,19 @@ def _drop_leftovers_of_reindex(connection: Any) -> None:
         )
         for (name,) in cursor.fetchall():
             cursor.execute(f"DROP INDEX CONCURRENTLY {name}")
+
+
+def _detached(connection: Any, statement: str) -> bool:
+    """Return whether the partition is out, after finishing a detachment that was cut off in its middle."""
+    words = _meaningful(statement)
+    keywords = [token.word for token in words]
+    partition = _dotted_name(words[keywords.index("PARTITION") + 1 :])
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT inhdetachpending FROM pg_inherits WHERE inhrelid = to_regclass(%s)", (partition,))
+        row = cursor.fetchone()
+        if row is not None and row[0]:
+            cursor.execute(statement[: words[keywords.index("CONCURRENTLY")].start] + "FINALIZE")
+        return row is None or bool(row[0])
 
 
 def _meaningful(statement: str) -> list[Token]:
