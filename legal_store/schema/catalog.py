@@ -7,6 +7,7 @@ what carries no meaning: the order of columns, sizes, statistics, oids.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -47,7 +48,22 @@ def read_catalog(connection: Any, schema: str = "public") -> Catalog:
     """
     with connection.cursor() as cursor:
         cursor.execute(_QUERY, {"schema": schema, "ledgers": list(LEDGER_TABLES)})
-        return {(kind, name): definition for kind, name, definition in cursor.fetchall()}
+        return {(kind, name): canonical(definition) for kind, name, definition in cursor.fetchall()}
+
+
+def canonical(definition: str) -> str:
+    """Return `definition` in the words that PostgreSQL uses after a dump and restore.
+
+    It writes a list of varchar values in one way when it is new and in another when it was read back.
+    """
+    if "::character varying" not in definition:
+        return definition
+    return _VARCHAR_LIST.sub(lambda values: f"ARRAY[{_VARCHAR.sub(_AS_TEXT, values.group(1))}]", definition)
+
+
+_VARCHAR = re.compile(r"'(?:[^']|'')*'::character varying")
+_AS_TEXT = r"(\g<0>)::text"
+_VARCHAR_LIST = re.compile(r"\(ARRAY\[((?:'(?:[^']|'')*'::character varying(?:, )?)+)\]\)::text\[\]")
 
 
 def differences(expected: Catalog, found: Catalog) -> list[Difference]:
