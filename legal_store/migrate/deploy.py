@@ -94,9 +94,11 @@ def _check_schema(lock: Any, standing: Standing, attempts: list[Attempt], *, all
         _refuse_unknown_tables(lock)
         return []
     with lock.cursor() as cursor:
-        if read_recorded(cursor) is None:
+        recorded = read_recorded(cursor)
+        if recorded is None or not recorded.comparable:
             create_ledger(cursor)
             record_catalog(lock)
+            return [_NOT_COMPARED] if recorded else []
     if standing.interrupted:
         return []  # it is in between, and only the rest of that migration brings it back to a known state
     drift = find_drift(lock)
@@ -109,6 +111,9 @@ def _check_schema(lock: Any, standing: Standing, attempts: list[Attempt], *, all
         )
     record_catalog(lock)
     return [f"accepted a schema that differs from what the migrations left:{describe(drift)}"]
+
+
+_NOT_COMPARED = "another version of legal_store recorded the schema; drift since the last deploy is not known"
 
 
 def _refuse_unknown_tables(lock: Any) -> None:

@@ -9,14 +9,20 @@ import hashlib
 import json
 from typing import Any, NamedTuple
 
-from legal_store.schema.catalog import Catalog, Difference, differences, read_catalog
+from legal_store.schema.catalog import CATALOG_FORMAT, Catalog, Difference, differences, read_catalog
 
 
 class Recorded(NamedTuple):
-    """The fingerprint of the schema when the ledger was last written, and PostgreSQL's major version then."""
+    """The fingerprint of the schema when the ledger was last written, the server's major version, and our format."""
 
     fingerprint: str
     server_version: int
+    catalog_format: int
+
+    @property
+    def comparable(self) -> bool:
+        """False where another version of this library wrote it in other words."""
+        return self.catalog_format == CATALOG_FORMAT
 
 
 def fingerprint(catalog: Catalog) -> str:
@@ -29,11 +35,17 @@ def record_catalog(connection: Any) -> None:
     catalog = read_catalog(connection)
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO _migrations_catalog (fingerprint, server_version, recorded_at, catalog)"
-            " VALUES (%(fingerprint)s, %(version)s, clock_timestamp(), %(catalog)s)"
-            " ON CONFLICT (one) DO UPDATE SET (fingerprint, server_version, recorded_at, catalog)"
-            " = (EXCLUDED.fingerprint, EXCLUDED.server_version, EXCLUDED.recorded_at, EXCLUDED.catalog)",
-            {"fingerprint": fingerprint(catalog), "version": _major(connection), "catalog": _as_json(catalog)},
+            "INSERT INTO _migrations_catalog (fingerprint, server_version, catalog_format, recorded_at, catalog)"
+            " VALUES (%(fingerprint)s, %(version)s, %(format)s, clock_timestamp(), %(catalog)s)"
+            " ON CONFLICT (one) DO UPDATE SET (fingerprint, server_version, catalog_format, recorded_at, catalog) ="
+            " (EXCLUDED.fingerprint, EXCLUDED.server_version, EXCLUDED.catalog_format, EXCLUDED.recorded_at,"
+            " EXCLUDED.catalog)",
+            {
+                "fingerprint": fingerprint(catalog),
+                "version": _major(connection),
+                "format": CATALOG_FORMAT,
+                "catalog": _as_json(catalog),
+            },
         )
 
 
@@ -42,20 +54,21 @@ def read_recorded(cursor: Any) -> Recorded | None:
     cursor.execute("SELECT to_regclass('_migrations_catalog')")
     if cursor.fetchone()[0] is None:
         return None
-    cursor.execute("SELECT fingerprint, server_version FROM _migrations_catalog")
+    cursor.execute("SELECT fingerprint, server_version, catalog_format FROM _migrations_catalog")
     row = cursor.fetchone()
     return None if row is None else Recorded(*row)
 
 
 def find_drift(connection: Any) -> list[Difference]:
-    """Return what differs between the stored schema and the one that is there now; empty where none was stored.
+    """Return what differs between the stored schema and the one that is there now; empty where none was stored
+    that could be compared.
 
     Another major version of PostgreSQL may word the same object differently, so that only objects that appeared or
     vanished count then. Read-only.
     """
     with connection.cursor() as cursor:
         recorded = read_recorded(cursor)
-        if recorded is None:
+        if recorded is None or not recorded.comparable:
             return []
         found = read_catalog(connection)
         if fingerprint(found) == recorded.fingerprint:

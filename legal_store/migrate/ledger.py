@@ -44,6 +44,7 @@ CREATE TABLE IF NOT EXISTS _migrations_catalog (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
     fingerprint text NOT NULL,
     server_version integer NOT NULL,
+    catalog_format integer NOT NULL,
     recorded_at timestamptz NOT NULL,
     catalog jsonb NOT NULL
 );

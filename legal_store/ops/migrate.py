@@ -20,13 +20,101 @@ _ALLOW = {
 }
 
 
-@task("migrate", help=_JSON)
-def migrate(context: Context, json: bool = False) -> None:
-    """Apply all pending migrations to the development database; starts the embedded servers if there is no other."""
+@task(
+    "migrate",
+    help={
+        **_JSON,
+        "yes": "do not ask before applying",
+        "name": "name of the new migration",
+        "create-only": "write the file, apply nothing of it",
+        "rename": "OLD=NEW, a column (cases.title=cases.heading) or a table; may be repeated",
+        "drop": "an object that goes although it may look renamed, or is not the models', e.g. 'column cases.title'",
+        "allow-data-loss": "go on although rows or values are lost",
+    },
+    iterable=["rename", "drop"],
+)
+def migrate(
+    context: Context,
+    name: str = "",
+    create_only: bool = False,
+    rename: list[str] | None = None,
+    drop: list[str] | None = None,
+    allow_data_loss: bool = False,
+    yes: bool = False,
+    json: bool = False,
+) -> None:
+    """Apply pending migrations, then turn what changed in the models into a new one: proven, shown, applied."""
+    from legal_store.cli.confirm import confirm
     from legal_store.cli.development import start_servers_if_needed
+    from legal_store.migrate.develop import generate, keep
+    from legal_store.migrate.generate import suggested_name
+    from legal_store.models.declared import SCHEMA
 
     start_servers_if_needed()
-    _show_deploy(_deploy(allow_out_of_order=True), json)
+    report = _deploy(allow_out_of_order=True)
+    parameters, folder = _target()
+    proposal = generate(
+        parameters,
+        folder,
+        SCHEMA,
+        renames=rename or (),
+        drop=drop or (),
+        allow_data_loss=allow_data_loss,
+        ask=_ask_about_rename(),
+    )
+    for unknown in proposal.unknown:
+        say(f"not declared by any model, left alone: {unknown}")
+    if proposal.empty:
+        _show_deploy(report, json)
+        return
+    say("".join(f"{statement};\n" for statement in proposal.up))
+    path = keep(folder, proposal, name or suggested_name(proposal.up))
+    say(f"wrote {path}" + (f"; no way back: {proposal.irreversible}" if proposal.irreversible else ""))
+    if not create_only:
+        confirm(f"Apply {path.stem}?", yes=yes)
+        report = _deploy(allow_out_of_order=True)
+    if json:
+        print_json({"migration": path.stem, "up": proposal.up, "down": proposal.down, "applied": report.applied})
+    else:
+        print(f"{'Applied' if not create_only else 'Written, not applied'}: {path.stem}.")
+
+
+@task("migrate.check", help=_JSON)
+def check(context: Context, json: bool = False) -> None:
+    """For CI: models, migrations and database agree, lint is clean, every way back works; exit code 1 if not."""
+    from legal_store.errors import CheckFailedError
+    from legal_store.migrate.develop import check as find_problems
+    from legal_store.models.declared import SCHEMA
+
+    problems = find_problems(*_target(), SCHEMA, say=lambda what: say(f"checking {what}"))
+    if json:
+        print_json({"problems": problems})
+    if problems:
+        listed = "" if json else "".join(f"\n  - {problem}" for problem in problems) + "\n"
+        raise CheckFailedError(f"{len(problems)} problems:{listed}", remedy="Nothing was changed.")
+    if not json:
+        print("Models, migrations and database agree; every way back works.")
+
+
+@task("migrate.plan", help=_JSON)
+def plan(context: Context, json: bool = False) -> None:
+    """Show what a deploy would run now: each statement with its lock, rows, bytes and expected time."""
+    from legal_store.migrate.plan import plan as make_plan
+    from legal_store.migrate.plan import summary
+
+    found = make_plan(*_target())
+    if json:
+        print_json(found)
+        return
+    columns = ("migration", "statement", "lock", "others", "table", "rewrite", "rows", "bytes", "about s")
+    rows = [
+        (s.migration, " ".join(s.statement.split())[:60], s.lock, s.blocks, s.table, "yes" if s.rewrites else "",
+         s.rows, s.bytes, s.seconds)
+        for s in found.statements
+    ]  # fmt: skip
+    print_table(summary(found.statements), columns, rows)
+    for finding in found.findings:
+        say(finding)
 
 
 @task(
@@ -181,6 +269,23 @@ def reset(context: Context, yes: bool = False, json: bool = False) -> None:
     confirm(f"Drop every table and row of {describe_target(parameters)}?", yes=yes)
     report = start_over(parameters, folder, settings(), progress=lambda name: say(f"applying {name}"))
     _show_deploy(report, json)
+
+
+def _ask_about_rename() -> Any:
+    """A question for each possible rename; None where nobody can answer."""
+    import sys
+
+    if not sys.stdin.isatty():
+        return None
+
+    def ask(rename: Any) -> bool:
+        was, _, now = str(rename).partition("=")
+        print(
+            f"Is {now} the new name of {was}? Otherwise {was} is dropped. [y/n] ", end="", file=sys.stderr, flush=True
+        )
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+    return ask
 
 
 def _target() -> tuple[dict[str, Any], Any]:

@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+# Raised whenever the words of the query below change: catalogs of different formats cannot be compared.
+CATALOG_FORMAT = 1
 LEDGER_TABLES = ("_migrations", "_migration_steps", "_migrations_catalog", "migratehistory")
 
 

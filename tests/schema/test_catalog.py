@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +16,7 @@ from legal_store.config import Url
 from legal_store.embedded import client_program
 from legal_store.migrate import deploy
 from legal_store.migrate.drift import find_drift
+from legal_store.schema import catalog
 from legal_store.schema.catalog import differences, read_catalog
 from tests.conftest import MIGRATIONS, Cluster
 
@@ -160,6 +162,12 @@ def test_dump_and_restore_is_no_drift(database_url: Url, empty_database: Url, tm
         subprocess.run(command, check=True, capture_output=True)
     with closing(psycopg2.connect(empty_database)) as connection:
         assert [str(d) for d in differences(before, read_catalog(connection))] == []
+
+
+def test_other_words_have_another_format() -> None:
+    """A changed query with the old format would report drift on every database that was deployed before."""
+    words = hashlib.sha256(catalog._QUERY.encode()).hexdigest()[:12]
+    assert {catalog.CATALOG_FORMAT: words} == {1: "894c034b8b62"}
 
 
 def test_a_restored_copy_can_be_deployed_to(database_url: Url, cluster: Cluster) -> None:
