@@ -80,8 +80,8 @@ def _keeper(parameters: dict[str, Any], name: str) -> Any:
 
 def _drop_leftovers(cursor: Any) -> None:
     cursor.execute(
-        "SELECT datname FROM pg_database WHERE datname ~ %s AND pg_has_role(datdba, 'USAGE') AND NOT EXISTS"
-        " (SELECT FROM pg_stat_activity WHERE application_name = datname)",
+        "SELECT d.datname FROM pg_database d WHERE d.datname ~ %s AND pg_has_role(d.datdba, 'USAGE') AND NOT EXISTS"
+        " (SELECT FROM pg_stat_activity a WHERE a.application_name = d.datname)",
         (f"^{_PREFIX}[0-9a-f]{{16}}$",),
     )
     for (name,) in cursor.fetchall():
