@@ -70,7 +70,7 @@ def propose(
     with shadow(parameters) as target, closing(connect(target)) as connection:
         wanted = snapshot_of_models(connection, schema)
         replay(connection, migrations)
-        hints = _hints(schema, renames)
+        hints = {**model_hints(schema), **parse_hints(renames)}
         with _taken_back(connection):
             return propose_on(connection, wanted, declared_before=declared_before, hints=hints, drop=drop, ask=ask)
 
@@ -185,14 +185,15 @@ def _taken_back(connection: Any) -> Iterator[Any]:
             cursor.execute("ROLLBACK")
 
 
-def _hints(schema: Schema, renames: Sequence[str]) -> dict[str, str]:
+def model_hints(schema: Schema) -> dict[str, str]:
+    """Return the renames that the models declare, as {old: new}."""
     found: dict[str, str] = {}
     for model in schema.models:
         table = model._meta.table_name
         for item in getattr(model._meta, "declared", ()):
             if isinstance(item, Renamed):
                 found[f"{table}.{item.was}" if item.now else item.was] = f"{table}.{item.now}" if item.now else table
-    return {**found, **parse_hints(renames)}
+    return found
 
 
 def _ours(current: Snapshot, wanted: Snapshot, declared: set[str] | None, drop: Sequence[str]) -> set[Key]:

@@ -51,6 +51,11 @@ class _OpenConnection(PostgresqlDatabase):
         return cursor
 
 
+def over_connection(connection: Any) -> PostgresqlDatabase:
+    """Return a Peewee database that works on an open psycopg2 connection, in its transaction."""
+    return _OpenConnection(connection)
+
+
 def collect_steps(connection: Any, migration: Migration, function: str) -> list[Step]:
     """Call `function` ("migrate" or "rollback") of the file and return the operations that it asked for, as steps.
 
@@ -65,7 +70,7 @@ def collect_steps(connection: Any, migration: Migration, function: str) -> list[
         raise MigrationError(f"{migration.path.name} has no function {function}().", remedy=f"Write {function}().")
     if function == "rollback" and (reason := namespace.get("irreversible")):
         raise MigrationError(f"{migration.path.name} cannot be undone: {reason}.", remedy="Restore a backup instead.")
-    migrator = StepMigrator(_OpenConnection(connection))
+    migrator = StepMigrator(over_connection(connection))
     namespace[function](migrator, migrator.__database__, fake=False)
     return [_as_step(operation) for operation in migrator.__ops__]
 

@@ -13,7 +13,7 @@ import pytest
 
 from legal_store.config import Url
 from legal_store.errors import LegalStoreError
-from legal_store.migrate.generate import _hints, propose_on
+from legal_store.migrate.generate import model_hints, propose_on
 from legal_store.schema.ddl import create_statements
 from legal_store.schema.snapshot import read_snapshot
 from tests.migrate.random_models import changed, random_spec, schema_of
@@ -56,7 +56,7 @@ def test_random_model_changes_converge_in_one_step_and_lead_back(scratch: Any) -
                 scratch,
                 wanted,
                 declared_before=declared,
-                hints=_hints(new, ()),
+                hints=model_hints(new),
                 ask=lambda rename, yes=seed % 2 == 0: yes,
             )
             if proposal.irreversible:
