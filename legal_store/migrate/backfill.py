@@ -15,12 +15,14 @@ _SMALLEST, _LARGEST = 50, 50_000
 _LOCK_TIMEOUT_MS = 1000
 _REPORT_SECONDS = 2.0
 _PASSING = (psycopg2.errors.LockNotAvailable, psycopg2.errors.DeadlockDetected, psycopg2.errors.SerializationFailure)
+# a batch that takes so many times as long as it should is taken back and tried with fewer rows: others wait for them
+_TOO_LONG = 2.0
 
 
 def next_size(size: int, took: float, target: float) -> int:
     """Return how many rows the next batch should have when one of `size` rows took `took` seconds."""
     wanted = size * target / max(took, 0.001)
-    return round(max(_SMALLEST, min(_LARGEST, wanted, size * 2)))
+    return round(max(_SMALLEST, min(_LARGEST, wanted, size * 1.5)))
 
 
 class Backfill(NamedTuple):
@@ -51,6 +53,11 @@ class Backfill(NamedTuple):
             began = time.monotonic()
             try:
                 rows, last = self._batch(connection, types, state, checkpoint)
+            except psycopg2.errors.QueryCanceled:
+                if state["size"] <= _SMALLEST:
+                    raise
+                state["size"] = max(_SMALLEST, state["size"] // 4)
+                continue
             except _PASSING:
                 retries += 1
                 state["size"] = max(_SMALLEST, state["size"] // 2)
@@ -74,6 +81,9 @@ class Backfill(NamedTuple):
             cursor.execute("BEGIN")
             try:
                 cursor.execute("SELECT set_config('lock_timeout', %s, true)", (f"{_LOCK_TIMEOUT_MS}ms",))
+                if state["size"] > _SMALLEST:
+                    longest = round(self.batch_seconds * _TOO_LONG * 1000)
+                    cursor.execute("SELECT set_config('statement_timeout', %s, true)", (f"{longest}ms",))
                 cursor.execute(self._statement(cursor, types, state))
                 rows, last = cursor.fetchone()
                 if rows:

@@ -69,13 +69,14 @@ def backfill(
     where: str = "true",
     key: Sequence[str] = ("id",),
     first_batch: int = 1000,
-    batch_seconds: float = 0.2,
+    batch_seconds: float = 0.1,
     rest: float = 0.5,
 ) -> Step:
     """Return a step that runs UPDATE `table` SET `set` WHERE `where` in small transactions, each row once.
 
-    `key` are columns with a unique index. A batch grows or shrinks until it takes `batch_seconds`; after each, the
-    table gets `rest` times as long to recover. A killed one goes on behind its last batch.
+    `key` are columns with a unique index. A batch grows or shrinks until it takes `batch_seconds`, and is
+    taken back when it takes twice as long; after each, the table gets `rest` times as long to recover. A killed one
+    goes on behind its last batch.
     """
     job = Backfill(table, set, where, tuple(key), first_batch, batch_seconds, rest)
     return Step(f"backfill {table} SET {set} WHERE {where}", call=job.run, own_transactions=True)

@@ -105,7 +105,7 @@ def points(events: int, few: int) -> list[int]:
 def test_a_cut_deploy_is_continued_to_the_same_end(cut: Any, empty_database: Url, corpus: Path) -> None:
     expected, events = clean_run(empty_database, corpus)
     assert events > 150
-    for at in points(events, 14):
+    for at in points(events, 8):
         empty(empty_database)
         cut(empty_database, corpus, at)
         deploy(parameters(empty_database), corpus)
