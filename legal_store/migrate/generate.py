@@ -139,9 +139,15 @@ def write_migration(folder: Path, proposal: Proposal, name: str, now: datetime |
     stamp = max(int((now or datetime.now(UTC)).strftime("%Y%m%d%H%M%S")), last + 1)
     path = folder / f"{stamp:014d}_{name}.py"
     path.write_text(file_text(proposal, name), encoding="utf-8")
-    header = "# What belonged to the models when the last migration was generated. Written by `invoke migrate`.\n"
-    (folder / DECLARED_FILE).write_text(header + "\n".join(proposal.declared) + "\n", encoding="utf-8")
+    remember_declared(folder, proposal)
     return path
+
+
+def remember_declared(folder: Path, proposal: Proposal) -> None:
+    """Write down what belongs to the models now, where that is not written yet."""
+    header = "# What belonged to the models when the last migration was generated. Written by `invoke migrate`.\n"
+    if read_declared(folder) != set(proposal.declared):
+        (folder / DECLARED_FILE).write_text(header + "\n".join(proposal.declared) + "\n", encoding="utf-8")
 
 
 def file_text(proposal: Proposal, name: str) -> str:

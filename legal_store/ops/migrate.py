@@ -47,7 +47,7 @@ def migrate(
     from legal_store.cli.confirm import confirm
     from legal_store.cli.development import start_servers_if_needed
     from legal_store.migrate.develop import generate, keep
-    from legal_store.migrate.generate import suggested_name
+    from legal_store.migrate.generate import remember_declared, suggested_name
     from legal_store.models.declared import SCHEMA
 
     start_servers_if_needed()
@@ -65,6 +65,7 @@ def migrate(
     for unknown in proposal.unknown:
         say(f"not declared by any model, left alone: {unknown}")
     if proposal.empty:
+        remember_declared(folder, proposal)
         _show_deploy(report, json)
         return
     say("".join(f"{statement};\n" for statement in proposal.up))

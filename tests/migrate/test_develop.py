@@ -13,6 +13,7 @@ from legal_store.errors import RefusedError, WrongUseError
 from legal_store.migrate import deploy
 from legal_store.migrate.corrections import undo
 from legal_store.migrate.develop import check, generate, keep
+from legal_store.migrate.generate import read_declared
 from legal_store.migrate.plan import plan
 from legal_store.models.declared import SCHEMA
 from legal_store.schema.ddl import create_service_role
@@ -126,6 +127,11 @@ def test_what_no_model_declares_is_reported_and_never_dropped(developed: Url, fo
 
 def test_models_migrations_and_a_database_of_this_package_agree(database_url: Url) -> None:
     assert check(parameters(database_url), MIGRATIONS, SCHEMA) == []
+
+
+def test_what_belongs_to_the_models_is_remembered_beside_the_files(developed: Url, folder: Path) -> None:
+    assert {"table notes", "column notes.title", "index notes.notes_pkey"} <= (read_declared(folder) or set())
+    assert read_declared(MIGRATIONS) is not None
 
 
 def test_check_finds_what_does_not_agree(developed: Url, folder: Path) -> None:
