@@ -1,15 +1,31 @@
-"""Runs a migration file in peewee-migrate's format: `migrate(migrator, database, *, fake)` and `rollback`."""
+"""Migration files in peewee-migrate's format: `migrate(migrator, database, *, fake)` and `rollback`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from peewee import PostgresqlDatabase
 from peewee_migrate.migrator import Migrator
+from playhouse.migrate import Operation
 
 from legal_store.errors import MigrationError
+from legal_store.migrate.files import Migration
+from legal_store.migrate.steps import Step, no_way_back, sql_steps
+
+
+class StepMigrator(Migrator):
+    """peewee-migrate's Migrator, whose SQL without parameters becomes one operation for each statement."""
+
+    def sql(self, sql: str, *params: Any) -> None:
+        if params:
+            super().sql(sql, *params)
+        else:
+            self.__ops__.extend(sql_steps(sql))
+
+    def step(self, step: Step) -> None:
+        """Add an operation of our own."""
+        self.__ops__.append(step)
 
 
 class _OpenConnection(PostgresqlDatabase):
@@ -35,19 +51,33 @@ class _OpenConnection(PostgresqlDatabase):
         return cursor
 
 
-def run_python_migration(connection: Any, path: Path, function: str) -> int:
-    """Run `function` ("migrate" or "rollback") of the file over an open psycopg2 connection.
+def over_connection(connection: Any) -> PostgresqlDatabase:
+    """Return a Peewee database that works on an open psycopg2 connection, in its transaction."""
+    return _OpenConnection(connection)
 
-    Returns the number of operations. Raises MigrationError when the file lacks the function, and whatever the
-    file's own code raises; the caller's transaction decides what is kept.
+
+def collect_steps(connection: Any, migration: Migration, function: str) -> list[Step]:
+    """Call `function` ("migrate" or "rollback") of the file and return the operations that it asked for, as steps.
+
+    SQL that the function runs on `database` itself happens now, in the caller's transaction. Raises MigrationError
+    when the file lacks the function, and whatever the file's own code raises.
     """
-    namespace: dict[str, Any] = {"__name__": path.stem, "__file__": str(path)}
-    exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), namespace)  # noqa: S102
+    namespace: dict[str, Any] = {"__name__": migration.name, "__file__": str(migration.path)}
+    exec(compile(migration.text, str(migration.path), "exec"), namespace)  # noqa: S102
     if function not in namespace:
-        raise MigrationError(f"{path.name} has no function {function}().", remedy=f"Write {function}().")
-    database = _OpenConnection(connection)
-    migrator = Migrator(database)
-    namespace[function](migrator, database, fake=False)
-    steps = len(migrator.__ops__)
-    migrator()
-    return steps
+        if function == "rollback":
+            raise no_way_back(migration.path.name, "a function rollback()")
+        raise MigrationError(f"{migration.path.name} has no function {function}().", remedy=f"Write {function}().")
+    if function == "rollback" and (reason := namespace.get("irreversible")):
+        raise MigrationError(f"{migration.path.name} cannot be undone: {reason}.", remedy="Restore a backup instead.")
+    migrator = StepMigrator(over_connection(connection))
+    namespace[function](migrator, migrator.__database__, fake=False)
+    return [_as_step(operation) for operation in migrator.__ops__]
+
+
+def _as_step(operation: Any) -> Step:
+    if isinstance(operation, Step):
+        return operation
+    if isinstance(operation, Operation):
+        return Step(f"{operation.method}{operation.args}", call=lambda _: operation.run())
+    return Step(getattr(operation, "__qualname__", "an operation"), call=lambda _: operation())

@@ -7,10 +7,13 @@ what carries no meaning: the order of columns, sizes, statistics, oids.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-LEDGER_TABLES = ("_migrations", "migratehistory")
+# Raised whenever the words of the query below change: catalogs of different formats cannot be compared.
+CATALOG_FORMAT = 1
+LEDGER_TABLES = ("_migrations", "_migration_steps", "_migrations_catalog", "migratehistory")
 
 
 class Entry(NamedTuple):
@@ -47,7 +50,22 @@ def read_catalog(connection: Any, schema: str = "public") -> Catalog:
     """
     with connection.cursor() as cursor:
         cursor.execute(_QUERY, {"schema": schema, "ledgers": list(LEDGER_TABLES)})
-        return {(kind, name): definition for kind, name, definition in cursor.fetchall()}
+        return {(kind, name): canonical(definition) for kind, name, definition in cursor.fetchall()}
+
+
+def canonical(definition: str) -> str:
+    """Return `definition` in the words that PostgreSQL uses after a dump and restore.
+
+    It writes a list of varchar values in one way when it is new and in another when it was read back.
+    """
+    if "::character varying" not in definition:
+        return definition
+    return _VARCHAR_LIST.sub(lambda values: f"ARRAY[{_VARCHAR.sub(_AS_TEXT, values.group(1))}]", definition)
+
+
+_VARCHAR = re.compile(r"'(?:[^']|'')*'::character varying")
+_AS_TEXT = r"(\g<0>)::text"
+_VARCHAR_LIST = re.compile(r"\(ARRAY\[((?:'(?:[^']|'')*'::character varying(?:, )?)+)\]\)::text\[\]")
 
 
 def differences(expected: Catalog, found: Catalog) -> list[Difference]:
@@ -72,6 +90,9 @@ relation AS (
     SELECT c.* FROM pg_class c JOIN space ON space.oid = c.relnamespace
     WHERE c.relname <> ALL (%(ledgers)s)
       AND NOT EXISTS (SELECT FROM owned_by_extension e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid)
+      AND NOT EXISTS (SELECT FROM pg_depend d JOIN pg_class o ON o.oid = d.refobjid
+                      WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND c.relkind = 'S'
+                        AND d.refclassid = 'pg_class'::regclass AND o.relname = ANY (%(ledgers)s))
 ),
 base_table AS (
     SELECT * FROM relation WHERE relkind IN ('r', 'p')
@@ -94,6 +115,7 @@ SELECT 'table', t.relname,
                  pg_get_expr(t.relpartbound, t.oid),
                  CASE WHEN t.relrowsecurity THEN 'row level security' END,
                  CASE WHEN t.relforcerowsecurity THEN 'forced' END,
+                 CASE t.relreplident WHEN 'f' THEN 'replica identity full' WHEN 'n' THEN 'replica identity nothing' END,
                  array_to_string(t.reloptions, ', '))
 FROM base_table t
 UNION ALL
@@ -105,7 +127,8 @@ SELECT 'column', t.relname || '.' || a.attname,
                  CASE a.attidentity WHEN 'a' THEN 'identity always' WHEN 'd' THEN 'identity by default' END,
                  CASE WHEN d.oid IS NOT NULL THEN 'default ' || pg_get_expr(d.adbin, d.adrelid) END,
                  CASE WHEN a.attstorage <> y.typstorage THEN 'storage ' || a.attstorage::text END,
-                 CASE WHEN a.attcompression <> '' THEN 'compression ' || a.attcompression::text END)
+                 CASE WHEN a.attcompression <> '' THEN 'compression ' || a.attcompression::text END,
+                 'statistics ' || nullif(a.attstattarget, -1), array_to_string(a.attoptions, ', '))
 FROM base_table t
 JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
 JOIN pg_type y ON y.oid = a.atttypid
@@ -113,11 +136,12 @@ LEFT JOIN pg_attrdef d ON d.adrelid = t.oid AND d.adnum = a.attnum
 LEFT JOIN pg_collation l ON l.oid = a.attcollation
 UNION ALL
 SELECT 'constraint', t.relname || '.' || k.conname, pg_get_constraintdef(k.oid)
-FROM base_table t JOIN pg_constraint k ON k.conrelid = t.oid AND k.contype <> 'n'
+FROM base_table t JOIN pg_constraint k ON k.conrelid = t.oid AND (k.contype <> 'n' OR NOT k.convalidated)
 UNION ALL
 SELECT 'index', t.relname || '.' || i.relname,
        pg_get_indexdef(x.indexrelid) || CASE WHEN NOT x.indisvalid THEN ' INVALID' ELSE '' END
        || CASE WHEN x.indisreplident THEN ' REPLICA IDENTITY' ELSE '' END
+       || CASE WHEN x.indisclustered THEN ' CLUSTERED' ELSE '' END
 FROM relation t JOIN pg_index x ON x.indrelid = t.oid JOIN pg_class i ON i.oid = x.indexrelid
 UNION ALL
 SELECT 'trigger', t.relname || '.' || g.tgname,
@@ -159,22 +183,52 @@ SELECT 'domain', y.typname,
                   FROM pg_constraint k WHERE k.contypid = y.oid AND k.contype <> 'n'))
 FROM own_type y WHERE y.typtype = 'd'
 UNION ALL
+SELECT 'composite type', c.relname,
+       (SELECT string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod), ', ' ORDER BY a.attnum)
+        FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
+FROM relation c WHERE c.relkind = 'c'
+UNION ALL
+SELECT 'statistics', s.stxname, pg_get_statisticsobjdef(s.oid)
+FROM pg_statistic_ext s JOIN relation t ON t.oid = s.stxrelid
+UNION ALL
 SELECT 'comment', t.relname || coalesce('.' || a.attname, ''), d.description
 FROM relation t
 JOIN pg_description d ON d.classoid = 'pg_class'::regclass AND d.objoid = t.oid
 LEFT JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.objsubid AND d.objsubid > 0
 UNION ALL
+SELECT 'comment', 'constraint ' || t.relname || '.' || k.conname, d.description
+FROM base_table t JOIN pg_constraint k ON k.conrelid = t.oid
+JOIN pg_description d ON d.classoid = 'pg_constraint'::regclass AND d.objoid = k.oid
+UNION ALL
+SELECT 'comment', 'trigger ' || t.relname || '.' || g.tgname, d.description
+FROM relation t JOIN pg_trigger g ON g.tgrelid = t.oid
+JOIN pg_description d ON d.classoid = 'pg_trigger'::regclass AND d.objoid = g.oid
+UNION ALL
+SELECT 'comment', 'policy ' || t.relname || '.' || p.polname, d.description
+FROM base_table t JOIN pg_policy p ON p.polrelid = t.oid
+JOIN pg_description d ON d.classoid = 'pg_policy'::regclass AND d.objoid = p.oid
+UNION ALL
 SELECT 'comment', 'function ' || p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')', d.description
 FROM routine p JOIN pg_description d ON d.classoid = 'pg_proc'::regclass AND d.objoid = p.oid
 UNION ALL
-SELECT 'grant', t.relname, string_agg(g.grantee_name || '=' || g.privilege_type, ', '
-                                     ORDER BY g.grantee_name, g.privilege_type)
-FROM relation t
-CROSS JOIN LATERAL (
-    SELECT CASE x.grantee WHEN 0 THEN 'public' ELSE pg_get_userbyid(x.grantee)::text END AS grantee_name,
-           x.privilege_type
-    FROM aclexplode(t.relacl) AS x WHERE x.grantee <> t.relowner
+SELECT 'grant', g.name, string_agg(g.grantee || '=' || g.privilege, ', ' ORDER BY g.grantee, g.privilege)
+FROM (
+    SELECT t.relname::text AS name, x.privilege_type || CASE WHEN x.is_grantable THEN '*' ELSE '' END AS privilege,
+           CASE x.grantee WHEN 0 THEN 'public' ELSE pg_get_userbyid(x.grantee)::text END AS grantee
+    FROM relation t, aclexplode(t.relacl) AS x
+    WHERE t.relkind IN ('r', 'p', 'v', 'm', 'S') AND x.grantee <> t.relowner
+    UNION ALL
+    SELECT t.relname || '.' || a.attname, x.privilege_type || CASE WHEN x.is_grantable THEN '*' ELSE '' END,
+           CASE x.grantee WHEN 0 THEN 'public' ELSE pg_get_userbyid(x.grantee)::text END
+    FROM relation t JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped,
+         aclexplode(a.attacl) AS x
+    WHERE x.grantee <> t.relowner
+    UNION ALL
+    SELECT 'function ' || p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')',
+           x.privilege_type || CASE WHEN x.is_grantable THEN '*' ELSE '' END,
+           CASE x.grantee WHEN 0 THEN 'public' ELSE pg_get_userbyid(x.grantee)::text END
+    FROM routine p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS x
+    WHERE x.grantee <> p.proowner
 ) AS g
-WHERE t.relkind IN ('r', 'p', 'v', 'm', 'S')
-GROUP BY t.relname
+GROUP BY g.name
 """

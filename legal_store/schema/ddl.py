@@ -8,7 +8,7 @@ from peewee import Context, ForeignKeyField
 from peewee import PostgresqlDatabase as _Dialect
 
 from legal_store.schema.fields import ReferenceField
-from legal_store.schema.objects import Schema
+from legal_store.schema.objects import Comment, Schema
 
 
 def create_statements(schema: Schema) -> list[str]:
@@ -25,6 +25,7 @@ def create_statements(schema: Schema) -> list[str]:
         *(statement for model in schema.models for statement in create_indexes(model)),
         *(statement for model in schema.models for statement in create_triggers(model)),
         *(statement for model in schema.models for statement in isolate(model)),
+        *(statement for model in schema.models for statement in create_comments(model)),
         *(view.create() for view in schema.views),
         *(grant(model._meta.table_name, model.service_rights, schema.service_role) for model in schema.models),
         *(grant(view.name, "SELECT", schema.service_role) for view in schema.views),
@@ -55,6 +56,11 @@ def create_indexes(model: Any) -> list[str]:
 def create_triggers(model: Any) -> list[str]:
     """Return one CREATE TRIGGER for each trigger of the model."""
     return [trigger.create(model._meta.table_name) for trigger in model._meta.triggers]
+
+
+def create_comments(model: Any) -> list[str]:
+    """Return one COMMENT ON for each comment of the model."""
+    return [item.create(model._meta.table_name) for item in model._meta.declared if isinstance(item, Comment)]
 
 
 def isolate(model: Any) -> list[str]:

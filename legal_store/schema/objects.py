@@ -150,6 +150,28 @@ class View(NamedTuple):
         return f'DROP VIEW "{self.name}"'
 
 
+class Comment(NamedTuple):
+    """What PostgreSQL's tools show about a column, or, without `column`, about the table."""
+
+    text: str
+    column: str = ""
+
+    def create(self, table: str) -> str:
+        text = self.text.replace("'", "''")
+        on = f'COLUMN "{table}"."{self.column}"' if self.column else f'TABLE "{table}"'
+        return f"COMMENT ON {on} IS '{text}'"
+
+
+class Renamed(NamedTuple):
+    """A column that had another name until the next migration, or, without `now`, the table that had.
+
+    Without this, or an answer to the question, a rename looks like a loss and a gain.
+    """
+
+    was: str
+    now: str = ""
+
+
 class Schema(NamedTuple):
     """All that the models declare, in the order in which it can be created."""
 

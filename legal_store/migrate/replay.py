@@ -1,0 +1,31 @@
+"""Runs migrations in a scratch database, to see what they make."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from typing import Any
+
+from legal_store.migrate.apply import Session, apply
+from legal_store.migrate.files import Migration
+from legal_store.migrate.ledger import create_ledger
+from legal_store.migrate.sessions import connect
+from legal_store.migrate.shadow import shadow
+from legal_store.schema.catalog import Catalog, read_catalog
+
+
+def replay(connection: Any, migrations: Sequence[Migration]) -> None:
+    """Apply `migrations` to the scratch database of `connection` (autocommitting). Raises MigrationError."""
+    with connection.cursor() as cursor:
+        create_ledger(cursor)
+    session = Session(connection)
+    session.keep_catalog = False
+    for migration in migrations:
+        apply(session, migration)
+
+
+def catalog_of(parameters: dict[str, Any], migrations: Sequence[Migration]) -> Catalog:
+    """Return the schema that `migrations` make, tried in a shadow database beside that of `parameters`."""
+    with shadow(parameters) as target, closing(connect(target)) as connection:
+        replay(connection, migrations)
+        return read_catalog(connection)

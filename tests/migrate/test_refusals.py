@@ -1,0 +1,353 @@
+"""What a deploy refuses, with its message, and that nothing was changed then."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from legal_store.config import Settings, Url
+from legal_store.errors import MigrationError, OperationFailedError, RefusedError, WrongUseError
+from legal_store.migrate import deploy, history, status
+from legal_store.migrate.budget import LockBudget
+from legal_store.migrate.corrections import baseline, plan_undo, reset, resolve, undo
+from tests.migrate.support import catalog, parameters, run, write
+
+FIRST = "-- first\nCREATE TABLE first (id int);\n-- migrate:down\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    up = "-- migrate:up\nCREATE TABLE {0} (id int);\n-- migrate:down\nDROP TABLE {0};\n"
+    return write(tmp_path / "migrations", a001_first=up.format("first"), a002_second=up.format("second"))
+
+
+@pytest.fixture
+def deployed(empty_database: Url, folder: Path) -> Url:
+    deploy(parameters(empty_database), folder)
+    return empty_database
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    path.write_text(path.read_text().replace(old, new))
+
+
+def test_an_edited_file_is_refused_by_name(deployed: Url, folder: Path) -> None:
+    edit(folder / "001_first.sql", "id int", "id bigint")
+    write(folder, a003_third="CREATE TABLE third ();")
+    with pytest.raises(RefusedError, match=r"001_first was edited after it was applied.*Restore the file") as caught:
+        deploy(parameters(deployed), folder)
+    assert caught.value.exit_code == 2
+    assert ("table", "third") not in catalog(deployed)
+    assert status(parameters(deployed), folder).edited == ["001_first"]
+
+
+def test_a_change_of_comments_and_white_space_is_a_warning(deployed: Url, folder: Path) -> None:
+    edit(folder / "001_first.sql", "(id int);", "(\n    id int  -- the key\n);")
+    report = deploy(parameters(deployed), folder)
+    assert report.warnings == ["001_first was reformatted since it was applied; its statements are the same"]
+    assert status(parameters(deployed), folder).clean
+
+
+def test_white_space_inside_a_string_is_an_edit(empty_database: Url, tmp_path: Path) -> None:
+    folder = write(tmp_path, a001_first="CREATE TABLE t (a text DEFAULT 'x y');")
+    deploy(parameters(empty_database), folder)
+    edit(folder / "001_first.sql", "x y", "x  y")
+    with pytest.raises(RefusedError, match=r"was edited"):
+        deploy(parameters(empty_database), folder)
+
+
+def test_a_missing_applied_file_is_refused(deployed: Url, folder: Path) -> None:
+    (folder / "001_first.sql").unlink()
+    with pytest.raises(RefusedError, match=r"001_first is applied but its file is missing"):
+        deploy(parameters(deployed), folder)
+    assert not status(parameters(deployed), folder).clean
+
+
+def test_an_out_of_order_file_is_refused_unless_allowed(deployed: Url, folder: Path) -> None:
+    (folder / "000_late.sql").write_text("CREATE TABLE late ();")
+    with pytest.raises(RefusedError, match=r"000_late comes before migrations that are already applied"):
+        deploy(parameters(deployed), folder)
+    assert deploy(parameters(deployed), folder, allow_out_of_order=True).applied == ["000_late"]
+
+
+def test_drift_is_refused_with_what_differs_unless_allowed(deployed: Url, folder: Path) -> None:
+    run(deployed, "ALTER TABLE first ADD COLUMN hotfix text")
+    with pytest.raises(RefusedError, match=r"1 objects differ:\n  - column first.hotfix is not expected: text"):
+        deploy(parameters(deployed), folder)
+    assert "column first.hotfix" in deploy(parameters(deployed), folder, allow_drift=True).warnings[0]
+    assert deploy(parameters(deployed), folder).warnings == []
+
+
+def test_a_database_with_tables_and_no_ledger_is_refused(empty_database: Url, folder: Path) -> None:
+    run(empty_database, "CREATE TABLE older (id int)")
+    with pytest.raises(RefusedError, match=r"no ledger of migrations but 1 tables \(older\).*migrate.baseline"):
+        deploy(parameters(empty_database), folder)
+
+
+def test_the_holder_is_named_when_the_wait_for_the_lock_ends(deployed: Url, folder: Path) -> None:
+    with closing(psycopg2.connect(deployed)) as holder, holder.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(hashtext('legal_store migrations'))")
+        with pytest.raises(
+            OperationFailedError, match=f"Another deploy holds the lock.*session {holder.info.backend_pid}"
+        ):
+            deploy(parameters(deployed), folder, lock_wait_seconds=0.3)
+
+
+def test_who_blocks_is_listed_when_the_lock_budget_is_spent(deployed: Url, folder: Path) -> None:
+    write(folder, a003_third="ALTER TABLE first ADD COLUMN more int;")
+    with closing(psycopg2.connect(deployed, application_name="a report")) as busy, busy.cursor() as cursor:
+        cursor.execute("SELECT * FROM first")
+        with pytest.raises(
+            OperationFailedError, match=rf"blocked by session {busy.info.backend_pid} .*a report, idle in"
+        ):
+            deploy(parameters(deployed), folder, budget=LockBudget(lock_timeout=0.5, total=1.0))
+    assert deploy(parameters(deployed), folder).applied == ["003_third"]
+
+
+def test_a_rolled_back_migration_needs_no_resolve(deployed: Url, folder: Path) -> None:
+    write(folder, a003_third="CREATE TABLE third (); SELECT 1 / 0;")
+    with pytest.raises(MigrationError, match=r"division by zero"):
+        deploy(parameters(deployed), folder)
+    assert status(parameters(deployed), folder).pending == ["003_third"]
+    write(folder, a003_third="CREATE TABLE third ();")
+    assert deploy(parameters(deployed), folder).applied == ["003_third"]
+    assert [attempt.state for attempt in history(parameters(deployed))][-2:] == ["rolled back", "applied"]
+
+
+STEPWISE = (
+    "-- transaction: off\nCREATE TABLE third (id int);\n{0}\nCREATE INDEX CONCURRENTLY third_idx ON third (id);\n"
+)
+
+
+def test_a_failed_stepwise_migration_waits_for_a_decision_and_goes_on_after_retry(deployed: Url, folder: Path) -> None:
+    write(folder, a003_third=STEPWISE.format("SELECT 1 / 0;"))
+    with pytest.raises(
+        MigrationError, match=r"statement 2, line 3\) failed: division by zero.*migrate.resolve 003_third"
+    ):
+        deploy(parameters(deployed), folder)
+    with pytest.raises(RefusedError, match=r"003_third failed and nobody has said what is true"):
+        deploy(parameters(deployed), folder)
+    write(folder, a003_third=STEPWISE.format("SELECT 1;"))
+    assert resolve(parameters(deployed), folder, "003", "retry") == "003_third"
+    assert deploy(parameters(deployed), folder).applied == ["003_third"]
+    assert ("index", "third.third_idx") in catalog(deployed)
+    assert status(parameters(deployed), folder).clean
+
+
+def test_finished_statements_may_not_change_before_the_rest_runs(deployed: Url, folder: Path) -> None:
+    write(folder, a003_third=STEPWISE.format("SELECT 1 / 0;"))
+    with pytest.raises(MigrationError):
+        deploy(parameters(deployed), folder)
+    write(folder, a003_third=STEPWISE.format("SELECT 1;").replace("id int", "id bigint"))
+    resolve(parameters(deployed), folder, "003_third", "retry")
+    with pytest.raises(
+        MigrationError, match=r"Statement 1 of 003_third ran before the migration died, and was changed"
+    ):
+        deploy(parameters(deployed), folder)
+
+
+def test_resolving_as_applied_or_rolled_back(deployed: Url, folder: Path) -> None:
+    write(folder, a003_third=STEPWISE.format("SELECT 1 / 0;"))
+    with pytest.raises(MigrationError):
+        deploy(parameters(deployed), folder)
+    run(deployed, "DROP TABLE third")
+    resolve(parameters(deployed), folder, "003_third", "rolled-back")
+    assert status(parameters(deployed), folder).pending == ["003_third"]
+    resolve(parameters(deployed), folder, "003_third", "applied")
+    assert status(parameters(deployed), folder).clean
+    with pytest.raises(WrongUseError, match=r"003_third is applied: it cannot be resolved as retry"):
+        resolve(parameters(deployed), folder, "003_third", "retry")
+
+
+def test_an_unknown_name_is_an_error_and_not_everything(deployed: Url, folder: Path) -> None:
+    for call in (
+        lambda: undo(parameters(deployed), folder, "typo"),
+        lambda: resolve(parameters(deployed), folder, "typo", "applied"),
+        lambda: baseline(parameters(deployed), folder, "typo"),
+    ):
+        with pytest.raises(WrongUseError, match=r"'typo' is not the name of a migration"):
+            call()
+    with pytest.raises(WrongUseError, match=r"'00' could be any of 001_first, 002_second"):
+        undo(parameters(deployed), folder, "00")
+
+
+def test_undo_runs_the_way_back_of_the_last_one_only(deployed: Url, folder: Path) -> None:
+    with pytest.raises(RefusedError, match=r"001_first cannot be undone: 002_second was applied after it"):
+        undo(parameters(deployed), folder, "001_first")
+    assert plan_undo(parameters(deployed), folder).statements == ["DROP TABLE second"]
+    assert ("table", "second") in catalog(deployed)
+    undo(parameters(deployed), folder)
+    assert ("table", "second") not in catalog(deployed)
+    assert status(parameters(deployed), folder).pending == ["002_second"]
+    assert deploy(parameters(deployed), folder).applied == ["002_second"]
+
+
+def test_a_missing_way_back_is_an_error(deployed: Url, folder: Path) -> None:
+    write(
+        folder, a003_third="CREATE TABLE third ();", a20250101000000_fourth_py="def migrate(m, d, *, fake=False): pass"
+    )
+    deploy(parameters(deployed), folder)
+    with pytest.raises(MigrationError, match=r"20250101000000_fourth.py has no way back: it lacks a function rollback"):
+        undo(parameters(deployed), folder)
+    run(deployed, "UPDATE _migrations SET rolled_back_at = now() WHERE migration_name LIKE '%fourth'")
+    with pytest.raises(MigrationError, match=r"003_third.sql has no way back: it lacks a part after `-- migrate:down`"):
+        undo(parameters(deployed), folder)
+    assert ("table", "third") in catalog(deployed)
+
+
+def test_a_failing_way_back_changes_nothing(deployed: Url, folder: Path) -> None:
+    up = "-- migrate:up\nCREATE TABLE third ();\n-- migrate:down\nDROP TABLE third; SELECT 1 / 0;"
+    write(folder, a003_third=up)
+    deploy(parameters(deployed), folder)
+    with pytest.raises(MigrationError, match=r"Undoing 003_third failed at `SELECT 1 / 0`: division by zero"):
+        undo(parameters(deployed), folder)
+    assert ("table", "third") in catalog(deployed)
+    assert status(parameters(deployed), folder).clean
+
+
+def test_baseline_adopts_a_database_and_prismas_history(empty_database: Url, folder: Path) -> None:
+    run(
+        empty_database,
+        "CREATE TABLE first (id int);"
+        "CREATE TABLE _prisma_migrations (id varchar(36) PRIMARY KEY, checksum varchar(64) NOT NULL,"
+        " finished_at timestamptz, migration_name varchar(255) NOT NULL, logs text, rolled_back_at timestamptz,"
+        " started_at timestamptz NOT NULL DEFAULT now(), applied_steps_count integer NOT NULL DEFAULT 0);"
+        "INSERT INTO _prisma_migrations"
+        " VALUES (gen_random_uuid(), 'abc', now(), '20240101000000_init', NULL, NULL, now(), 1)",
+    )
+    report = baseline(parameters(empty_database), folder, "001_first")
+    assert report == (["001_first"], ["20240101000000_init"])
+    assert [attempt.name for attempt in history(parameters(empty_database))] == ["20240101000000_init", "001_first"]
+    assert deploy(parameters(empty_database), folder).applied == ["002_second"]
+    with pytest.raises(RefusedError, match=r"has a ledger with applied migrations"):
+        baseline(parameters(empty_database), folder, "002_second")
+
+
+def test_baseline_refuses_a_database_that_is_something_else(empty_database: Url, folder: Path) -> None:
+    run(empty_database, "CREATE TABLE first (id bigint)")
+    expected = {("table", "first"): "", ("column", "first.id"): "integer"}
+    with pytest.raises(RefusedError, match=r"1 objects differ:\n  - column first.id differs"):
+        baseline(parameters(empty_database), folder, "001_first", expected=expected)
+    assert history(parameters(empty_database)) == []
+
+
+def test_reset_starts_over_and_refuses_production(deployed: Url, folder: Path) -> None:
+    run(deployed, "INSERT INTO first VALUES (1)")
+    with pytest.raises(RefusedError, match=r"Resetting the database is refused.*LEGAL_STORE_ENV is 'production'"):
+        reset(parameters(deployed), folder, Settings(database_url=deployed, environment="production"))
+    assert run(deployed, "SELECT * FROM first") == [(1,)]
+    before = catalog(deployed)
+    report = reset(parameters(deployed), folder, Settings(database_url=deployed))
+    assert report.applied == ["001_first", "002_second"]
+    assert catalog(deployed) == before
+    assert run(deployed, "SELECT * FROM first") == []
+
+
+def test_deploying_in_production_marks_the_database_which_then_refuses_to_be_reset(deployed: Url, folder: Path) -> None:
+    deploy(parameters(deployed), folder, production=True)
+    with pytest.raises(RefusedError, match=r"the database itself is marked: legal_store.environment = 'production'"):
+        reset(parameters(deployed), folder, Settings(database_url=deployed))
+
+
+def test_transaction_control_psql_commands_and_copy_data_are_refused(empty_database: Url, tmp_path: Path) -> None:
+    for number, (text, message) in enumerate(
+        (
+            ("CREATE TABLE a ();\nCOMMIT;", "line 2: COMMIT in a migration would break its transaction"),
+            ("\\set x 1\nSELECT 1", r"line 1: a psql command \(\\set\) is not SQL"),
+            ("COPY t FROM STDIN;\n1\n\\.\n", "line 1: COPY FROM STDIN"),
+            ("SELECT 'open", "001_bad.sql: The quote that begins on line 1 never ends"),
+        )
+    ):
+        folder = write(tmp_path / str(number), a001_bad=text)
+        with pytest.raises(MigrationError, match=message):
+            deploy(parameters(empty_database), folder)
+        assert catalog(empty_database) == {}
+
+
+def test_a_pooler_in_transaction_mode_is_refused_with_the_cause(deployed: Url, folder: Path) -> None:
+    with _Pooler(parameters(deployed)["host"], parameters(deployed)["port"]) as port:
+        through = {**parameters(deployed), "host": "127.0.0.1", "port": str(port), "sslmode": "disable"}
+        with pytest.raises(RefusedError, match=r"a pooler in transaction mode.*Deploy through the direct address"):
+            deploy(through, folder)
+
+
+class _Pooler:
+    """A proxy that, as poolers do, tells each client a process id of its own and serves all from one server process.
+
+    It understands just enough of the protocol: one server session, shared; a client's query is passed on, the answer
+    returned.
+    """
+
+    def __init__(self, host: str, port: str) -> None:
+        self._address = f"{host}/.s.PGSQL.{port}"
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._server: socket.socket | None = None
+        self._hello = b""
+        self._turn = threading.Lock()
+
+    def __enter__(self) -> int:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return int(self._listener.getsockname()[1])
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+        if self._server is not None:
+            self._server.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client:
+            length = int.from_bytes(client.recv(4), "big")
+            startup = client.recv(length - 4)
+            with self._turn:
+                if self._server is None:
+                    self._server = socket.socket(socket.AF_UNIX)
+                    self._server.connect(self._address)
+                    self._server.sendall(length.to_bytes(4, "big") + startup)
+                    self._hello = self._until_ready()
+            client.sendall(_with_other_pid(self._hello))
+            while (message := client.recv(65536)) and message[:1] != b"X":
+                with self._turn:
+                    self._server.sendall(message)
+                    answer = self._until_ready()
+                client.sendall(answer)
+
+    def _until_ready(self) -> bytes:
+        assert self._server is not None
+        answer = b""
+        while not _complete(answer):
+            answer += self._server.recv(65536)
+        return answer
+
+
+def _messages(stream: bytes) -> list[tuple[bytes, int, int]]:
+    found, position = [], 0
+    while position + 5 <= len(stream):
+        length = int.from_bytes(stream[position + 1 : position + 5], "big") + 1
+        found.append((stream[position : position + 1], position, length))
+        position += length
+    return found
+
+
+def _complete(stream: bytes) -> bool:
+    messages = _messages(stream)
+    return bool(messages) and messages[-1][0] == b"Z" and messages[-1][1] + messages[-1][2] == len(stream)
+
+
+def _with_other_pid(hello: bytes) -> bytes:
+    for kind, position, _ in _messages(hello):
+        if kind == b"K":
+            return hello[: position + 5] + (4_000_000).to_bytes(4, "big") + hello[position + 9 :]
+    return hello
