@@ -89,6 +89,15 @@ def _host(request: pytest.FixtureRequest, cluster: Cluster, template: str, kind:
     db.configure(host.settings)
     yield host
     db.close_all()
+    db.connect_params.clear()
+    cluster.drop(name)
+
+
+@pytest.fixture(scope="module")
+def shared_database(cluster: Cluster, template: str) -> Iterator[dict[str, Any]]:
+    """The owner's parameters of a migrated database that the tests of one module share; each rolls back."""
+    name = cluster.create(template)
+    yield Host("embedded", cluster.url(name)).owner_parameters
     cluster.drop(name)
 
 

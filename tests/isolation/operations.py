@@ -199,9 +199,11 @@ def full_join_on_ids(w: Worker) -> Any:
 @operation(orm=True)
 def cross_join(w: Worker) -> Any:
     left, right = MODELS[w.table()], MODELS[w.table()].alias("other")
-    return list(left.select(left.id, right.id, *[getattr(right, firm_field(right.model))]).cross_join(right).tuples()
-                if hasattr(left.select(), "cross_join")
-                else left.select(left, right).join(right, JOIN.CROSS).tuples())
+    return list(
+        left.select(left.id, right.id, *[getattr(right, firm_field(right.model))]).cross_join(right).tuples()
+        if hasattr(left.select(), "cross_join")
+        else left.select(left, right).join(right, JOIN.CROSS).tuples()
+    )
 
 
 def firm_field(model: Any) -> str:
@@ -271,9 +273,7 @@ def count_and_aggregate(w: Worker) -> Any:
     model = MODELS[table]
     owner = getattr(model, firm_field(model))
     total = model.select().count()
-    all_of_them, ours = (
-        model.select(fn.COUNT(SQL("*")), fn.COUNT(SQL("*")).filter(owner == w.firm.id)).tuples().get()
-    )
+    all_of_them, ours = model.select(fn.COUNT(SQL("*")), fn.COUNT(SQL("*")).filter(owner == w.firm.id)).tuples().get()
     if not 0 < total == all_of_them == ours:
         raise Leak(f"{table}: {total} rows counted, {all_of_them} by aggregate, {ours} are ours")
     return list(model.select(owner, fn.MIN(getattr(model, marked_field(table)))).group_by(owner).tuples())
@@ -298,7 +298,15 @@ def prefetch_related(w: Worker) -> Any:
 @operation(orm=True)
 def follow_references_and_back(w: Worker) -> Any:
     case = Case.select().order_by(fn.RANDOM()).first()
-    return [case, case.client, case.firm, list(case.documents), list(case.team), list(case.client.cases), list(case.firm.users)]
+    return [
+        case,
+        case.client,
+        case.firm,
+        list(case.documents),
+        list(case.team),
+        list(case.client.cases),
+        list(case.firm.users),
+    ]
 
 
 @operation(orm=True)
@@ -731,7 +739,9 @@ def sql_beyond_its_rights(w: Worker) -> Any:
 
 @operation(needs_scope=False)
 def sql_statistics_of_columns(w: Worker) -> Any:
-    return w.run("SELECT most_common_vals::text, histogram_bounds::text FROM pg_stats WHERE tablename = ANY (%s)", list(TABLES))
+    return w.run(
+        "SELECT most_common_vals::text, histogram_bounds::text FROM pg_stats WHERE tablename = ANY (%s)", list(TABLES)
+    )
 
 
 @operation()

@@ -131,12 +131,14 @@ def _rows(firm: FirmRows) -> dict[str, list[dict[str, Any]]]:
         "firms": [{"id": firm.id, "name": f"{mark}", "vat_id": f"RO{firm.number}"}],
     }
     for table in TABLES[1:]:
-        rows[table] = [{"id": row_id, **ours, MARKED[table]: f"{mark} {index}"} for index, row_id in enumerate(ids[table])]
+        rows[table] = [
+            {"id": row_id, **ours, MARKED[table]: f"{mark} {index}"} for index, row_id in enumerate(ids[table])
+        ]
     for index in range(ROWS):
         case, user, client = (ids[table][index] for table in ("cases", "users", "clients"))
         rows["users"][index] |= {"email": firm.email(index), "last_name": "X", "role": "Partner"}
         rows["cases"][index] |= {
-            "case_number": f"C{index}", "client_id": client, "type": "Civil", "opened_date": today
+            "case_number": f"C{firm.number}-{index}", "client_id": client, "type": "Civil", "opened_date": today
         }  # fmt: skip
         rows["case_team"][index] |= {"case_id": case, "user_id": user, "assigned_by_id": user}
         rows["case_actors"][index] |= {"case_id": case, "role": "Witness"}
