@@ -63,6 +63,7 @@ class Record(Model):
     abstract: ClassVar[bool] = True
     key_columns: ClassVar[tuple[str, ...]] = ("id",)
     firm_column: ClassVar[str | None] = None
+    shared: ClassVar[str] = ""  # why rows belong to no firm
     service_rights: ClassVar[str] = "SELECT, INSERT, UPDATE, DELETE"
 
     id = KeyField()

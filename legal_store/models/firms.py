@@ -28,7 +28,7 @@ class Firm(TimedRecord):
 
     class Meta:
         table_name = "firms"
-        declared = (Unique("firms_vat_id_key", ("vat_id",)),)
+        declared = (Unique("firms_vat_id_key", ("vat_id",), across_firms="two firms never share a VAT id"),)
 
 
 class OwnerField(ReferenceField):

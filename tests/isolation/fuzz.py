@@ -13,8 +13,8 @@ from peewee import DatabaseError
 
 import legal_store
 from legal_store import db
-from tests.isolation.operations import OPERATIONS, REFUSALS, Operation, Worker
-from tests.isolation.world import Leak, World
+from tests.isolation.operations import LONG, MODELS, OPERATIONS, REFUSALS, Operation, Worker
+from tests.isolation.world import LeakError, World
 
 WORKERS = 3
 
@@ -55,6 +55,7 @@ def fuzz(
         try:
             for _ in range(count // workers):
                 with database.connection_context():
+                    trim(worker)
                     for _ in range(worker.rng.randrange(1, 6)):
                         operation = worker.rng.choice(operations)
                         contextvars.Context().run(step, worker, operation, report, database)
@@ -70,9 +71,19 @@ def fuzz(
         thread.join()
     try:
         world.check(untouched)
-    except Leak as leak:
+    except LeakError as leak:
         report.leaks.append(str(leak))
     return report
+
+
+def trim(worker: Worker) -> None:
+    """Delete what the worker has added, now and then, so that the tables stay small."""
+    if worker.rng.random() < 0.1:
+        for firm in worker.own:
+            with legal_store.firm(firm.id):
+                for table in LONG:
+                    model = MODELS[table]
+                    model.delete().where(model.id.not_in(firm.ids[table])).execute()
 
 
 def step(worker: Worker, operation: Operation, report: Report, database: Any) -> None:
@@ -82,20 +93,20 @@ def step(worker: Worker, operation: Operation, report: Report, database: Any) ->
     report.ran[operation.name] += 1
     try:
         situation(worker, operation, database)
-    except Leak as leak:
+    except LeakError as leak:
         report.leaks.append(f"{operation.name} ({situation.__name__}): {leak}")
     except Exception:  # noqa: BLE001
         report.failures.append(f"{operation.name} ({situation.__name__}):\n{traceback.format_exc()}")
 
 
 def judged(worker: Worker, operation: Operation) -> None:
-    """Run the operation in the scope it is called in; raise Leak when it saw or did what it must not."""
+    """Run the operation in the scope it is called in; raise LeakError when it saw or did what it must not."""
     if operation.refused:
         try:
             result = operation.run(worker)
         except REFUSALS:
             return
-        raise Leak(f"not refused, but gave {str(result)[:200]}")
+        raise LeakError(f"not refused, but gave {str(result)[:200]}")
     worker.world.inspect(operation.run(worker), worker.firm)
 
 

@@ -38,7 +38,7 @@ from legal_store import (
 )
 from legal_store.database.scope import ScopedCursor
 from legal_store.errors import FirmScopeError
-from tests.isolation.world import MARKED, TABLES, FirmRows, Leak, World
+from tests.isolation.world import MARKED, TABLES, FirmRows, LeakError, World
 
 MODELS: dict[str, Any] = {
     model._meta.table_name: model
@@ -102,7 +102,7 @@ def operation(*, refused: bool = False, orm: bool = False, needs_scope: bool = T
 
 def nothing(count: int) -> None:
     if count:
-        raise Leak(f"{count} rows of another firm were changed")
+        raise LeakError(f"{count} rows of another firm were changed")
 
 
 def firm_column(table: str) -> str:
@@ -275,7 +275,7 @@ def count_and_aggregate(w: Worker) -> Any:
     total = model.select().count()
     all_of_them, ours = model.select(fn.COUNT(SQL("*")), fn.COUNT(SQL("*")).filter(owner == w.firm.id)).tuples().get()
     if not 0 < total == all_of_them == ours:
-        raise Leak(f"{table}: {total} rows counted, {all_of_them} by aggregate, {ours} are ours")
+        raise LeakError(f"{table}: {total} rows counted, {all_of_them} by aggregate, {ours} are ours")
     return list(model.select(owner, fn.MIN(getattr(model, marked_field(table)))).group_by(owner).tuples())
 
 
@@ -396,7 +396,7 @@ def a_thread_has_no_scope_of_its_own(w: Worker) -> Any:
     thread.start()
     thread.join()
     if not errors:
-        raise Leak("a thread without a scope read cases")
+        raise LeakError("a thread without a scope read cases")
 
 
 @operation(orm=True)
@@ -555,7 +555,7 @@ def refer_to_theirs(w: Worker) -> Any:
 
 
 def refuse() -> None:
-    raise Leak("a reference to a row of another firm was accepted")
+    raise LeakError("a reference to a row of another firm was accepted")
 
 
 @operation(orm=True, refused=True)
@@ -599,7 +599,7 @@ def sql_count(w: Worker) -> Any:
         f"SELECT count(*), count(*) FILTER (WHERE {firm_column(table)} = %s) FROM {table}", str(w.firm.id)
     )
     if not 0 < total == ours:
-        raise Leak(f"{table}: {total} rows counted, {ours} are ours")
+        raise LeakError(f"{table}: {total} rows counted, {ours} are ours")
 
 
 @operation()
@@ -982,7 +982,7 @@ def sql_call_a_function(w: Worker) -> Any:
         found = cursor.fetchall()
         cursor.callproc("row_security_active", [w.table()])
         if cursor.fetchall() != [(True,)]:
-            raise Leak("row-level security is not active")
+            raise LeakError("row-level security is not active")
         return found
 
 
@@ -1006,7 +1006,7 @@ def sql_connection_lent_to_another_thread(w: Worker) -> Any:
     for thread in threads:
         thread.join()
     if set(found) != {w.firm.number, mate.number}:
-        raise Leak("a thread on a lent connection saw rows of another firm")
+        raise LeakError("a thread on a lent connection saw rows of another firm")
 
 
 @operation()

@@ -9,7 +9,7 @@ from tests.isolation.fuzz import fuzz
 from tests.isolation.operations import OPERATIONS
 from tests.isolation.world import World
 
-COUNT = 60_000 if FULL else 2_500  # on each of two hosts
+COUNT = 60_000 if FULL else 2_000  # on each of two hosts
 
 
 @pytest.mark.sweep

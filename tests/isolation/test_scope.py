@@ -168,10 +168,10 @@ def test_a_new_row_belongs_to_the_firm_of_the_scope() -> None:
 
 
 def test_a_row_of_another_firm_cannot_be_assigned() -> None:
-    with pytest.raises(FirmScopeError, match="Document.case of firm"):
+    with pytest.raises(FirmScopeError, match=r"Document\.case of firm"):
         Document(firm=A, case=Case(firm=B))
     document = Document(firm=A)
-    with pytest.raises(FirmScopeError, match="Document.created_by"):
+    with pytest.raises(FirmScopeError, match=r"Document\.created_by"):
         document.created_by = User(firm=B)
     document.case = Case(firm=str(A))
     assert document.case.firm_id == str(A)

@@ -33,7 +33,7 @@ TABLES = tuple(MARKED)
 _MARK = re.compile(r"<firm (\d+)>")
 
 
-class Leak(AssertionError):
+class LeakError(AssertionError):
     """Something of another firm was seen, changed, counted or referred to."""
 
 
@@ -71,26 +71,26 @@ class World:
         return _Owner(self.parameters)
 
     def inspect(self, value: Any, mine: FirmRows) -> None:
-        """Raise Leak when anything in `value`, however nested, is of another firm than `mine`."""
+        """Raise LeakError when anything in `value`, however nested, is of another firm than `mine`."""
         for text in _texts(value):
             for number in _MARK.findall(text):
                 if int(number) != mine.number:
-                    raise Leak(f"firm {mine.number} saw a row of firm {number}")
+                    raise LeakError(f"firm {mine.number} saw a row of firm {number}")
             for firm in self.firms:
                 if firm is not mine and (str(firm.id) in text or firm.id.hex in text):
-                    raise Leak(f"firm {mine.number} saw the id of firm {firm.number}")
+                    raise LeakError(f"firm {mine.number} saw the id of firm {firm.number}")
 
     def check(self, untouched: FirmRows) -> None:
-        """Raise Leak when a row has the mark of another firm, or anything about `untouched` has changed."""
+        """Raise LeakError when a row has the mark of another firm, or anything about `untouched` has changed."""
         with self.owner() as cursor:
             for table, column in MARKED.items():
                 firm_column = "id" if table == "firms" else "firm_id"
                 cursor.execute(f"SELECT {firm_column}, {column} FROM {table}")
                 for firm_id, text in cursor.fetchall():
                     if set(_MARK.findall(text)) != {str(self.number_of[firm_id])}:
-                        raise Leak(f"{table}: a row of firm {self.number_of[firm_id]} says {text!r}")
+                        raise LeakError(f"{table}: a row of firm {self.number_of[firm_id]} says {text!r}")
         if (now := self.digest(untouched)) != self.digests[untouched.number]:
-            raise Leak(f"rows of firm {untouched.number}, which nobody works for, have changed: {now}")
+            raise LeakError(f"rows of firm {untouched.number}, which nobody works for, have changed: {now}")
 
     def remember(self, untouched: FirmRows) -> None:
         self.digests = {untouched.number: self.digest(untouched)}
