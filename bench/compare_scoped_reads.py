@@ -1,4 +1,4 @@
-"""Reads in the scope of a firm, beside plain Peewee with the same explicit filter on a plain connection of the owner."""
+"""Reads in the scope of a firm, beside plain Peewee with the firm written out, on a plain connection of the owner."""
 
 from __future__ import annotations
 
@@ -152,7 +152,8 @@ def fill(cursor: Any, firm_id: str, rows: int) -> None:
     )
     cursor.execute(
         "INSERT INTO cases (firm_id, client_id, case_number, title, type, status, opened_date, closed_date)"
-        " SELECT c.firm_id, c.id, c.name || n, 'Case ' || n, 'Civil', CASE n %% 4 WHEN 0 THEN 'Closed' ELSE 'Active' END,"
+        " SELECT c.firm_id, c.id, c.name || n, 'Case ' || n, 'Civil',"
+        " CASE n %% 4 WHEN 0 THEN 'Closed' ELSE 'Active' END,"
         " date '2024-01-01' + n %% 300, CASE n %% 4 WHEN 0 THEN date '2025-01-01' END"
         " FROM clients c, generate_series(1, %s) n WHERE c.firm_id = %s",
         (max(1, rows // 100), firm_id),

@@ -147,12 +147,12 @@ class ScopedCursor(extensions.cursor):
         for values in vars_list:
             self.execute(query, values)
 
-    def callproc(self, procname: str, parameters: Any = ()) -> Any:
+    def callproc(self, procname: str, parameters: Any = None) -> Any:
         """Call a function by name, with positional parameters; the result is read like that of a query."""
         from psycopg2 import sql
 
         name = sql.SQL(".").join(map(sql.Identifier, procname.split(".")))
-        marks = sql.SQL(", ").join([sql.Placeholder()] * len(parameters))
+        marks = sql.SQL(", ").join([sql.Placeholder()] * len(parameters or ()))
         ScopedCursor.execute(self, sql.SQL("SELECT * FROM {}({})").format(name, marks), parameters)
         return parameters
 

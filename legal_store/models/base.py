@@ -146,9 +146,7 @@ class Record(Model):
         Returns the number of rows written: 0 when nothing was changed or the row is no longer there. An object
         made in Python is new until it was saved, although its `id` is set from the start.
         """
-        if self.firm_column:
-            required_scope(type(self).__name__)
-            refuse_other_firm(type(self).__name__, self.__data__.get(self.firm_column))
+        _refuse_outside_scope(self)
         if self._stored and not force_insert:
             return self._update_changed(only)
         self._insert()
@@ -215,10 +213,15 @@ def _changed_inside(row: Any) -> list[str]:
     return [name for name, before in handed_out.items() if row.__data__.get(name) != before]
 
 
+def _refuse_outside_scope(row: Any) -> None:
+    if row.firm_column:
+        required_scope(type(row).__name__)
+        refuse_other_firm(type(row).__name__, row.__data__.get(row.firm_column))
+
+
 def _insert_together(model: type[Record], rows: list[Any]) -> None:
     for row in rows:
-        if model.firm_column:
-            refuse_other_firm(row)
+        _refuse_outside_scope(row)
         row._populate_unsaved_relations(row.__data__)
     names = {name for row in rows for name in row.__data__}
     entries = [{name: row.__data__.get(name, SQL("DEFAULT")) for name in names} for row in rows]
