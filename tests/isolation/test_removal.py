@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import peewee
 import pytest
+from playhouse.pool import PooledPostgresqlDatabase
 
-from legal_store import db
 from legal_store.database import scope
 from legal_store.database.target import connection_parameters
 from legal_store.models import scoped
 from tests.isolation.conftest import FULL, Host
 from tests.isolation.fuzz import fuzz
-from tests.isolation.operations import OPERATIONS
+from tests.isolation.operations import MODELS, OPERATIONS
 from tests.isolation.world import TABLES, World
 
 COUNT = 20_000 if FULL else 3_000  # at most: a run stops at the first leak
@@ -26,12 +26,14 @@ def notices(world: World, **options: Any) -> list[str]:
     return report.leaks + report.failures
 
 
-def plain_owner(host: Host) -> None:
-    """Point `db` at the server as its owner, with plain cursors: nothing but the models limits anything."""
-    parameters = connection_parameters(host.settings)
-    db.close_all()
-    db.connect_params.clear()
-    db.init(parameters.pop("dbname"), max_connections=8, timeout=30, **parameters)
+@pytest.fixture
+def plain_owner(embedded_host: Host) -> Iterator[Any]:
+    """A plain Peewee database of the owner, with the models bound to it: nothing but they limits anything."""
+    parameters = connection_parameters(embedded_host.settings)
+    database = PooledPostgresqlDatabase(parameters.pop("dbname"), max_connections=8, timeout=30, **parameters)
+    with database.bind_ctx(list(MODELS.values())):
+        yield database
+    database.close_all()
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -97,9 +99,8 @@ def test_without_a_part_in_python(
     assert notices(embedded_world)
 
 
-def test_models_alone_hold_where_postgresql_enforces_nothing(embedded_host: Host, embedded_world: World) -> None:
-    plain_owner(embedded_host)
-    report = fuzz(embedded_world, COUNT // 2, seed=3, operations=ORM_ONLY)
+def test_models_alone_hold_where_postgresql_enforces_nothing(plain_owner: Any, embedded_world: World) -> None:
+    report = fuzz(embedded_world, COUNT // 2, seed=3, operations=ORM_ONLY, database=plain_owner)
     assert (report.failures, report.leaks) == ([], [])
 
 
@@ -113,13 +114,12 @@ def test_models_alone_hold_where_postgresql_enforces_nothing(embedded_host: Host
     ],
 )
 def test_models_alone_without_one_of_their_hooks(
-    embedded_host: Host,
+    plain_owner: Any,
     embedded_world: World,
     monkeypatch: pytest.MonkeyPatch,
     target: Any,
     name: str,
     replacement: Callable[..., Any],
 ) -> None:
-    plain_owner(embedded_host)
     monkeypatch.setattr(target, name, replacement)
-    assert notices(embedded_world, operations=ORM_ONLY)
+    assert notices(embedded_world, operations=ORM_ONLY, database=plain_owner)
