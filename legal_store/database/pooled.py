@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg2
 import psycopg2.extensions
 
-from legal_store.database.scope import ScopedCursor
+from legal_store.database.scope import ScopedConnection, ScopedCursor
 from legal_store.database.traces import Trace, traces_of
 
 if TYPE_CHECKING:
@@ -57,11 +57,11 @@ class PooledCursor(ScopedCursor):
         self.connection.note(Trace.STATE)
         super().copy_expert(sql, file, size)
 
-    def _settings(self, *, in_transaction: bool) -> str:
-        return self.connection.lost_settings() + super()._settings(in_transaction=in_transaction)
+    def _settings(self) -> str:
+        return self.connection.lost_settings() + super()._settings()
 
 
-class PooledConnection(psycopg2.extensions.connection):
+class PooledConnection(ScopedConnection):
     """A connection in autocommit mode that belongs to a pool."""
 
     pool: Pool
@@ -99,7 +99,7 @@ class PooledConnection(psycopg2.extensions.connection):
 
     def lose(self, settings: dict[str, str]) -> None:
         """Take note of start-up settings that a pooler does not pass on: each statement has to bring them."""
-        self._lost = {name: f"SELECT set_config('{name}', '{value}', true);\n" for name, value in settings.items()}
+        self._lost = {name: f"SET LOCAL {name} = '{value}';\n" for name, value in settings.items()}
 
     def lost_settings(self) -> str:
         """Return SQL that makes them for one transaction, without a statement_timeout that the borrower has set."""

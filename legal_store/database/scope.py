@@ -3,24 +3,22 @@
 A scope says who asks; it opens no connection and no transaction. It is held in a context variable, so each thread
 and each asyncio task has its own. Three layers act on it:
 
-- models add the firm to their queries and refuse to run outside a scope (legal_store/models/scoped.py);
-- every statement on a connection of `db` carries the firm and the role as settings of its own transaction
-  (ScopedCursor below), sent in the same round trip, so that nothing stays on a connection;
+- models name the firm in every query and refuse to run outside a scope (legal_store/models/scoped.py);
+- every text sent on a connection of `db` begins with the role and the firm, as settings of its own transaction
+  (ScopedCursor below), so that nothing that happened before on the connection matters;
 - PostgreSQL's row-level security compares that firm with each row and refuses when there is none.
 """
 
 from __future__ import annotations
 
 import logging
-import re
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import Any
 
 from psycopg2 import extensions
-from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INTRANS
 
 from legal_store.errors import FirmScopeError
 
@@ -30,11 +28,20 @@ FIRM_SETTING = "legal_store.firm_id"
 _logger = logging.getLogger("legal_store.isolation")
 
 
-class Scope(NamedTuple):
-    """One firm, or all of them with the reason why."""
+class Scope:
+    """One firm, or all of them with the reason why. It counts until its `with` block is left, wherever that happens.
 
-    firm_id: uuid.UUID | None
-    reason: str = ""
+    A generator, a task or a thread may outlive the block it was started in, and may even leave blocks in another
+    order than they were entered; a scope that was left never comes back.
+    """
+
+    __slots__ = ("firm_id", "is_open", "outer", "reason")
+
+    def __init__(self, firm_id: uuid.UUID | None, reason: str = "") -> None:
+        self.firm_id = firm_id
+        self.reason = reason
+        self.outer = current_scope()
+        self.is_open = True
 
 
 _current: ContextVar[Scope | None] = ContextVar("legal_store_scope", default=None)
@@ -46,18 +53,15 @@ def firm(firm: Any) -> Iterator[uuid.UUID]:
 
     Scopes nest only on the same firm, or inside all_firms(). Raises FirmScopeError otherwise.
     """
-    firm_id = _firm_id(firm)
-    outer = _current.get()
-    if outer is not None and outer.firm_id not in (None, firm_id):
+    firm_id = as_firm_id(firm)
+    outer = current_firm()
+    if outer not in (None, firm_id):
         raise FirmScopeError(
-            f"The scope of firm {firm_id} was opened inside that of firm {outer.firm_id}.",
+            f"The scope of firm {firm_id} was opened inside that of firm {outer}.",
             remedy="Leave the outer scope first; work that spans firms goes into all_firms(reason=...).",
         )
-    token = _current.set(Scope(firm_id))
-    try:
+    with _entered(Scope(firm_id)):
         yield firm_id
-    finally:
-        _current.reset(token)
 
 
 @contextmanager
@@ -69,33 +73,43 @@ def all_firms(*, reason: str) -> Iterator[None]:
     """
     if not reason.strip():
         raise FirmScopeError("all_firms() needs a reason.", remedy='Say why: all_firms(reason="nightly report").')
-    outer = _current.get()
-    if outer is not None and outer.firm_id is not None:
+    outer = current_firm()
+    if outer is not None:
         raise FirmScopeError(
-            f"all_firms() was opened inside the scope of firm {outer.firm_id}.", remedy="Leave that scope first."
+            f"all_firms() was opened inside the scope of firm {outer}.", remedy="Leave that scope first."
         )
     _logger.info("all firms: %s", reason)
-    token = _current.set(Scope(None, reason))
+    with _entered(Scope(None, reason)):
+        yield
+
+
+@contextmanager
+def _entered(scope: Scope) -> Iterator[None]:
+    _current.set(scope)
     try:
         yield
     finally:
-        _current.reset(token)
+        scope.is_open = False
+        _current.set(current_scope())
 
 
 def current_scope() -> Scope | None:
     """Return the scope of this thread or task, None outside any."""
-    return _current.get()
+    scope = _current.get()
+    while scope is not None and not scope.is_open:
+        scope = scope.outer
+    return scope
 
 
 def current_firm() -> uuid.UUID | None:
     """Return the firm of this thread or task; None outside any scope and inside all_firms()."""
-    scope = _current.get()
+    scope = current_scope()
     return None if scope is None else scope.firm_id
 
 
 def required_scope(what: str) -> Scope:
     """Return the current scope. Raises FirmScopeError that shows both ways to open one for `what`."""
-    scope = _current.get()
+    scope = current_scope()
     if scope is None:
         raise FirmScopeError(
             f"{what} belongs to a firm, and no firm was named.",
@@ -105,88 +119,8 @@ def required_scope(what: str) -> Scope:
     return scope
 
 
-class ScopedCursor(extensions.cursor):
-    """A cursor whose statements carry the scope: firm and role as settings of the statement's own transaction.
-
-    PostgreSQL runs `settings; statement` sent together as one implicit transaction, or inside the open one. Either
-    way the settings end with it, and each statement brings them anew, so that no savepoint, rollback, exception
-    or reuse of the connection can leave another firm's behind.
-    """
-
-    def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  (psycopg2's name)
-        if self.name is not None:
-            self._send_settings_first()
-            super().execute(query, vars)
-        else:
-            super().execute(self._with_settings(query), vars)
-
-    def executemany(self, query: Any, vars_list: Sequence[Any]) -> None:
-        for values in vars_list:
-            self.execute(query, values)
-
-    def callproc(self, procname: str, parameters: Any = None) -> None:
-        self._send_settings_first()
-        super().callproc(procname, parameters)
-
-    def copy_expert(self, sql: Any, file: Any, size: int = 8192) -> None:
-        self._send_settings_first()
-        super().copy_expert(sql, file, size)
-
-    def copy_from(self, *arguments: Any, **options: Any) -> None:
-        self._send_settings_first()
-        super().copy_from(*arguments, **options)
-
-    def copy_to(self, *arguments: Any, **options: Any) -> None:
-        self._send_settings_first()
-        super().copy_to(*arguments, **options)
-
-    def _with_settings(self, query: Any) -> Any:
-        status = self.connection.get_transaction_status()
-        if status not in (TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INTRANS):
-            return query
-        settings = self._settings(in_transaction=status == TRANSACTION_STATUS_INTRANS)
-        if not settings:
-            return query
-        if hasattr(query, "as_string"):
-            query = query.as_string(self)
-        text = query.decode() if isinstance(query, bytes) else query
-        return text if _CONTROLS_TRANSACTION.match(text) else settings + text
-
-    def _send_settings_first(self) -> None:
-        outside = self.connection.get_transaction_status() == TRANSACTION_STATUS_IDLE
-        settings = self._settings(in_transaction=not outside)
-        if settings and outside:
-            raise FirmScopeError(
-                "COPY, procedures and server-side cursors need a transaction to carry the firm.",
-                remedy="Put them inside `with db.atomic(): ...`.",
-            )
-        if settings:
-            with extensions.cursor(self.connection) as another:  # a named cursor runs one statement only
-                another.execute(settings)
-
-    def _settings(self, *, in_transaction: bool) -> str:
-        """Return the SQL that gives one transaction its role and firm, empty where the connection's own state does."""
-        return _settings(in_transaction=in_transaction)
-
-
-_CONTROLS_TRANSACTION = re.compile(
-    r"\s*(BEGIN|START|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT|RELEASE|PREPARE\s+TRANSACTION)\b", re.IGNORECASE
-)
-
-
-def _settings(*, in_transaction: bool) -> str:
-    scope = _current.get()
-    if scope is None:
-        # outside a transaction the connection's own state holds: the service role and no firm
-        return _set(SERVICE_ROLE, "") if in_transaction else ""
-    return _set("none", "") if scope.firm_id is None else _set(SERVICE_ROLE, str(scope.firm_id))
-
-
-def _set(role: str, firm_id: str) -> str:
-    return f"SELECT set_config('role', '{role}', true), set_config('{FIRM_SETTING}', '{firm_id}', true);\n"
-
-
-def _firm_id(firm: Any) -> uuid.UUID:
+def as_firm_id(firm: Any) -> uuid.UUID:
+    """Return the id of `firm`: a UUID, its text, or a Firm. Raises FirmScopeError for anything else."""
     given = firm
     if hasattr(firm, "_meta"):
         if firm._meta.table_name != "firms":
@@ -196,3 +130,105 @@ def _firm_id(firm: Any) -> uuid.UUID:
         return given if isinstance(given, uuid.UUID) else uuid.UUID(str(given))
     except ValueError:
         raise FirmScopeError(f"{given!r} is no firm's id.", remedy="Give a UUID, its text, or a Firm.") from None
+
+
+class ScopedCursor(extensions.cursor):
+    """A cursor whose statements carry the scope: role and firm, as settings of the statement's own transaction.
+
+    PostgreSQL runs `settings; statement` sent together as one implicit transaction, or inside the open one. Either
+    way the settings end with it, and each statement brings them anew, so that no savepoint, rollback, exception,
+    thread or reuse of the connection can leave another firm's behind.
+    """
+
+    def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  (psycopg2's name)
+        super().execute(self._with_settings(query), vars)
+
+    def executemany(self, query: Any, vars_list: Sequence[Any]) -> None:
+        for values in vars_list:
+            self.execute(query, values)
+
+    def callproc(self, procname: str, parameters: Any = None) -> Any:
+        """Call a function by name, with positional parameters; the result is read like that of a query."""
+        from psycopg2 import sql
+
+        name = sql.SQL(".").join(map(sql.Identifier, procname.split(".")))
+        marks = sql.SQL(", ").join([sql.Placeholder()] * len(parameters or ()))
+        ScopedCursor.execute(self, sql.SQL("SELECT * FROM {}({})").format(name, marks), parameters)
+        return parameters
+
+    def copy_expert(self, sql: Any, file: Any, size: int = 8192) -> None:
+        super().copy_expert(self._with_settings(sql), file, size)
+
+    def copy_from(
+        self, file: Any, table: str, sep: str = "\t", null: str = "\\N", size: int = 8192, columns: Any = None
+    ) -> None:
+        ScopedCursor.copy_expert(self, _copy(table, "FROM STDIN", sep, null, columns), file, size)
+
+    def copy_to(self, file: Any, table: str, sep: str = "\t", null: str = "\\N", columns: Any = None) -> None:
+        ScopedCursor.copy_expert(self, _copy(table, "TO STDOUT", sep, null, columns), file)
+
+    def _with_settings(self, query: Any) -> Any:
+        if hasattr(query, "as_string"):
+            query = query.as_string(self)
+        if self.connection.get_transaction_status() == extensions.TRANSACTION_STATUS_INERROR:
+            return _refuse_several(query)
+        settings = self._settings()
+        return settings.encode() + query if isinstance(query, bytes) else settings + query
+
+    def _settings(self) -> str:
+        """Return the SQL that gives one transaction its role and firm."""
+        scope = current_scope()
+        if scope is None:
+            return _set(SERVICE_ROLE)
+        return _set("none") if scope.firm_id is None else _set(SERVICE_ROLE, str(scope.firm_id))
+
+
+class ScopedConnection(extensions.connection):
+    """A connection on which every cursor carries the scope."""
+
+    def cursor(self, *arguments: Any, **options: Any) -> Any:
+        """Return a cursor; `cursor_factory` may be any subclass of ScopedCursor.
+
+        Raises FirmScopeError for other factories, and for named (server-side) cursors: their rows are read by
+        FETCH, which would run with the settings of whatever statement came last.
+        """
+        cursor = super().cursor(*arguments, **options)
+        if not isinstance(cursor, ScopedCursor):
+            raise FirmScopeError(
+                f"A {type(cursor).__name__} does not carry the firm.",
+                remedy="Derive it from legal_store.database.scope.ScopedCursor as well, before the other base.",
+            )
+        if cursor.name is not None:
+            raise FirmScopeError(
+                "A server-side cursor does not carry the firm to its FETCH.",
+                remedy="Read in pages by key, use COPY ... TO STDOUT, or a connection of your own for an operation.",
+            )
+        return cursor
+
+
+def _set(role: str, firm_id: str = "") -> str:
+    return f"SET LOCAL ROLE {role}; SET LOCAL {FIRM_SETTING} = '{firm_id}';\n"
+
+
+def _refuse_several(query: Any) -> Any:
+    """Return `query` if it is one statement: in a failed transaction only ROLLBACK runs, which takes no settings."""
+    text = query.decode("latin-1") if isinstance(query, bytes) else query
+    if ";" in text.rstrip("; \n\t\r"):
+        raise FirmScopeError(
+            "The transaction has failed, and several statements were sent at once.",
+            remedy="Send ROLLBACK alone first.",
+        )
+    return query
+
+
+def _copy(table: str, direction: str, sep: str, null: str, columns: Any) -> Any:
+    from psycopg2 import sql
+
+    names = sql.SQL(" ({})").format(sql.SQL(", ").join(map(sql.Identifier, columns))) if columns else sql.SQL("")
+    return sql.SQL("COPY {}{} {} WITH (DELIMITER {}, NULL {})").format(
+        sql.SQL(".").join(map(sql.Identifier, table.split("."))),
+        names,
+        sql.SQL(direction),
+        sql.Literal(sep),
+        sql.Literal(null),
+    )

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from legal_store.config import Settings, Url, mask_password
-from legal_store.database.scope import SERVICE_ROLE, ScopedCursor
+from legal_store.database.scope import SERVICE_ROLE, ScopedConnection, ScopedCursor
 from legal_store.errors import ConfigurationError
 
 APPLICATION_NAME = "legal_store"
@@ -53,6 +53,7 @@ def service_parameters(settings: Settings) -> dict[str, Any]:
     """
     parameters = connection_parameters(settings)
     parameters["options"] += f" -c role={SERVICE_ROLE}"
+    parameters["connection_factory"] = ScopedConnection
     parameters["cursor_factory"] = ScopedCursor
     return parameters
 

@@ -7,14 +7,16 @@ from typing import Any, ClassVar
 from peewee import SQL, Field, Model, classmethod_only
 
 from legal_store.database import db
-from legal_store.database.scope import FIRM_SETTING
+from legal_store.database.scope import FIRM_SETTING, required_scope
+from legal_store.errors import FirmScopeError
 from legal_store.models.scoped import (
     ScopedAlias,
     ScopedDelete,
     ScopedInsert,
+    ScopedMetadata,
+    ScopedRaw,
     ScopedSelect,
     ScopedUpdate,
-    limited,
     refuse_other_firm,
 )
 from legal_store.schema.fields import NOW, EnumField, KeyField, TimestampField
@@ -61,12 +63,14 @@ class Record(Model):
     abstract: ClassVar[bool] = True
     key_columns: ClassVar[tuple[str, ...]] = ("id",)
     firm_column: ClassVar[str | None] = None
+    shared: ClassVar[str] = ""  # why rows belong to no firm
     service_rights: ClassVar[str] = "SELECT, INSERT, UPDATE, DELETE"
 
     id = KeyField()
 
     class Meta:
         database = db
+        model_metadata_class = ScopedMetadata
         legacy_table_names = False
         only_save_dirty = True
         declared: tuple[Any, ...] = ()
@@ -83,15 +87,15 @@ class Record(Model):
 
     @classmethod
     def select(cls, *fields: Any) -> Any:
-        return limited(ScopedSelect(cls, fields or cls._meta.sorted_fields, is_default=not fields), cls)
+        return ScopedSelect(cls, fields or cls._meta.sorted_fields, is_default=not fields)
 
     @classmethod
     def update(cls, __data: Any = None, **values: Any) -> Any:
-        return limited(ScopedUpdate(cls, _normalized(cls, __data, values)), cls)
+        return ScopedUpdate(cls, _normalized(cls, __data, values))
 
     @classmethod_only
     def delete(cls: Any) -> Any:  # noqa: N805
-        return limited(ScopedDelete(cls), cls)
+        return ScopedDelete(cls)
 
     @classmethod
     def insert(cls, __data: Any = None, **values: Any) -> Any:
@@ -105,6 +109,20 @@ class Record(Model):
     def insert_from(cls, query: Any, fields: Any) -> Any:
         columns = [getattr(cls, field) if isinstance(field, str) else field for field in fields]
         return ScopedInsert(cls, insert=query, columns=columns)
+
+    @classmethod
+    def raw(cls, sql: str, *params: Any) -> Any:
+        return ScopedRaw(cls, sql, params)
+
+    @classmethod
+    def truncate_table(cls, **options: Any) -> None:
+        """Delete every row, of all firms. Raises FirmScopeError outside all_firms()."""
+        if cls.firm_column and required_scope(cls.__name__).firm_id is not None:
+            raise FirmScopeError(
+                f"Truncating {cls.__name__} would delete the rows of all firms.",
+                remedy=f"Use `{cls.__name__}.delete()`, or all_firms(reason=...).",
+            )
+        super().truncate_table(**options)
 
     @classmethod
     def alias(cls, alias: str | None = None) -> Any:
@@ -128,8 +146,7 @@ class Record(Model):
         Returns the number of rows written: 0 when nothing was changed or the row is no longer there. An object
         made in Python is new until it was saved, although its `id` is set from the start.
         """
-        if self.firm_column:
-            refuse_other_firm(self)
+        _refuse_outside_scope(self)
         if self._stored and not force_insert:
             return self._update_changed(only)
         self._insert()
@@ -196,10 +213,15 @@ def _changed_inside(row: Any) -> list[str]:
     return [name for name, before in handed_out.items() if row.__data__.get(name) != before]
 
 
+def _refuse_outside_scope(row: Any) -> None:
+    if row.firm_column:
+        required_scope(type(row).__name__)
+        refuse_other_firm(type(row).__name__, row.__data__.get(row.firm_column))
+
+
 def _insert_together(model: type[Record], rows: list[Any]) -> None:
     for row in rows:
-        if model.firm_column:
-            refuse_other_firm(row)
+        _refuse_outside_scope(row)
         row._populate_unsaved_relations(row.__data__)
     names = {name for row in rows for name in row.__data__}
     entries = [{name: row.__data__.get(name, SQL("DEFAULT")) for name in names} for row in rows]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 from peewee import (
     BigIntegerField,
@@ -77,6 +77,8 @@ def _between(table: str, column: str, lowest: int, highest: int) -> Check:
 class DocumentType(TimedRecord):
     """A kind of document found in an archive, and what it is mapped to."""
 
+    shared: ClassVar[str] = "kinds of document, learned from all archives"
+
     discovered_type_original = TextField()
     discovered_type_normalized = TextField()
     discovered_type_english = TextField(null=True)
@@ -136,6 +138,8 @@ class DocumentType(TimedRecord):
 class DocumentTypeInstance(Record):
     """A document that was recognised as one of the discovered types."""
 
+    shared: ClassVar[str] = "counts how often a kind occurs in all archives; names documents by id only"
+
     document_id = UUIDField()
     registry = ReferenceField(DocumentType, backref="instances", on_delete="CASCADE")
     confidence_score = _score()
@@ -152,6 +156,8 @@ class DocumentTypeInstance(Record):
 
 class RomanianTemplate(TimedRecord):
     """A template for Romanian documents. Its counts are kept by triggers on the usage log."""
+
+    shared: ClassVar[str] = "templates are the platform's: one catalog for all firms"
 
     template_name_ro = TextField()
     template_name_en = TextField(null=True)
@@ -200,6 +206,8 @@ DocumentType._meta.add_field(
 class DocumentPattern(TimedRecord):
     """A wording or structure that recurs in documents of a type."""
 
+    shared: ClassVar[str] = "wordings that recur in documents of a kind, in all archives"
+
     pattern_type = EnumField(PatternType)
     pattern_text_ro = TextField()
     pattern_text_en = TextField(null=True)
@@ -226,6 +234,8 @@ class DocumentPattern(TimedRecord):
 
 class TemplateUsageLog(Record):
     """One document made from a template: times, edits and how content the user was (1 to 5)."""
+
+    shared: ClassVar[str] = "the statistics of a template count its use by all firms"
 
     template = ReferenceField(RomanianTemplate, backref="usage_logs", on_delete="CASCADE")
     user_id = UUIDField(null=True)

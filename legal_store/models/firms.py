@@ -8,6 +8,7 @@ from peewee import TextField
 
 from legal_store.database.scope import current_firm
 from legal_store.models.base import TimedRecord
+from legal_store.models.scoped import refuse_other_firm
 from legal_store.schema.fields import ReferenceField
 from legal_store.schema.objects import Unique
 
@@ -27,7 +28,16 @@ class Firm(TimedRecord):
 
     class Meta:
         table_name = "firms"
-        declared = (Unique("firms_vat_id_key", ("vat_id",)),)
+        declared = (Unique("firms_vat_id_key", ("vat_id",), across_firms="two firms never share a VAT id"),)
+
+
+class OwnerField(ReferenceField):
+    """The firm that a row belongs to. In the scope of one firm no other may be written or asked for."""
+
+    def db_value(self, value: Any) -> Any:
+        owner = super().db_value(value)
+        refuse_other_firm(self.model.__name__, owner)
+        return owner
 
 
 def _backref(field: Any) -> str:
@@ -41,4 +51,4 @@ class FirmRecord(TimedRecord):
     key_columns: ClassVar[tuple[str, ...]] = ("id", "firm_id")
     firm_column: ClassVar[str | None] = "firm"
 
-    firm = ReferenceField(Firm, backref=_backref, default=current_firm)
+    firm = OwnerField(Firm, backref=_backref, default=current_firm)

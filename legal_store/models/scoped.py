@@ -1,7 +1,11 @@
-"""Queries that know their firm: every SELECT, UPDATE, DELETE, INSERT and join on a firm's table is limited to it.
+"""Queries that know their firm.
+
+Wherever a firm's table is named as a source (FROM, JOIN, USING, in a subquery, a CTE or under an alias), only the
+firm's rows of it are: `(SELECT * FROM cases WHERE firm_id = ...) AS t1`, which PostgreSQL plans like the table with
+one more condition. UPDATE and DELETE carry the condition themselves, INSERT checks what it writes.
 
 The firm is looked up when the SQL is made, not when the query is written, so that a query may be built anywhere
-and never carries one firm into the scope of another.
+and never carries one firm, or its rows, into the scope of another.
 """
 
 from __future__ import annotations
@@ -9,119 +13,203 @@ from __future__ import annotations
 from typing import Any
 
 from peewee import (
-    SQL,
+    SCOPE_SOURCE,
+    Entity,
     Expression,
-    ForeignKeyAccessor,
-    Model,
+    Metadata,
     ModelAlias,
+    ModelCompoundSelectQuery,
     ModelDelete,
     ModelInsert,
+    ModelRaw,
     ModelSelect,
     ModelUpdate,
-    Node,
+    Select,
+    Table,
 )
 
-from legal_store.database.scope import current_firm, required_scope
+from legal_store.database.scope import as_firm_id, current_firm, current_scope, required_scope
 from legal_store.errors import FirmScopeError
 
 
-class InFirm(Node):
-    """The condition that a row belongs to the firm of the scope; true inside all_firms(), an error outside any."""
+class ScopedMetadata(Metadata):
+    """What Peewee knows about a model, with a table that stands for the firm's rows."""
 
-    def __init__(self, source: Any, column: str) -> None:
-        self.model = getattr(source, "model", source)
-        self.field = getattr(source, column)
+    _table: Any
 
-    def __sql__(self, ctx: Any) -> Any:
-        scope = required_scope(self.model.__name__)
-        if scope.firm_id is None:
-            return ctx.sql(SQL("TRUE"))
-        return ctx.sql(Expression(self.field, "=", scope.firm_id))
+    @property
+    def table(self) -> Any:
+        if self._table is None:
+            columns = [field.column_name for field in self.sorted_fields]
+            self._table = ScopedTable(
+                self.table_name, columns, schema=self.schema, _model=self.model, _database=self.database
+            )
+        return self._table
 
-
-def in_firm(source: Any) -> InFirm | None:
-    """Return the condition for a model or an alias of one; None where rows belong to no firm."""
-    column = getattr(getattr(source, "model", source), "firm_column", None)
-    return InFirm(source, column) if column else None
-
-
-class _StaysInFirm:
-    """For queries with a WHERE clause: whatever is added to it, the firm's condition stays outermost."""
-
-    model: Any
-    _where: Any
-
-    def orwhere(self, *expressions: Any) -> Any:
-        query = super().orwhere(*expressions)  # type: ignore[misc]
-        condition = in_firm(self.model)
-        if condition is not None:
-            query._where = Expression(condition, "AND", query._where)
-        return query
+    @table.deleter
+    def table(self) -> None:
+        self._table = None
 
 
-class ScopedSelect(_StaysInFirm, ModelSelect):
-    """A SELECT whose joined tables are limited to the firm too, each in its own ON clause."""
+class ScopedTable(Table):
+    """A table that, as a source of rows, gives those of the scope's firm."""
 
-    def _normalize_join(self, src: Any, dest: Any, on: Any, attr: Any) -> Any:
-        on, *rest = super()._normalize_join(src, dest, on, attr)  # type: ignore[misc]
-        condition = in_firm(dest)
-        if condition is not None and isinstance(on, Node):
-            on = Expression(on, "AND", condition)
-        return on, *rest
+    _alias: Any
+    _model: Any
 
-
-class ScopedUpdate(_StaysInFirm, ModelUpdate):
-    """An UPDATE of the firm's rows only."""
-
-
-class ScopedDelete(_StaysInFirm, ModelDelete):
-    """A DELETE of the firm's rows only."""
-
-
-class ScopedInsert(ModelInsert):
-    """An INSERT that needs a scope; rows without a firm get the scope's."""
+    def clone(self) -> Any:
+        copy: Any = super().clone()
+        copy.__class__ = ScopedTable  # Peewee names its own class there
+        copy._update_hash()
+        return copy
 
     def __sql__(self, ctx: Any) -> Any:
-        if getattr(self.model, "firm_column", None):
-            required_scope(self.model.__name__)
-        return super().__sql__(ctx)
+        if ctx.scope != SCOPE_SOURCE:
+            return super().__sql__(ctx)
+        if self._alias:
+            ctx.alias_manager[self] = self._alias
+        return self.apply_alias(_rows_in_scope(ctx, self._model))
 
 
 class ScopedAlias(ModelAlias):
-    """An alias whose queries are limited as those of its model."""
+    """An alias of a model, with the rows that the model itself would give."""
 
     def select(self, *selection: Any) -> Any:
-        return limited(ScopedSelect(self, selection or self.get_field_aliases()), self)
+        return ScopedSelect(self, selection or self.get_field_aliases())
+
+    def __sql__(self, ctx: Any) -> Any:
+        if ctx.scope != SCOPE_SOURCE:
+            return super().__sql__(ctx)
+        if self.alias:
+            ctx.alias_manager[self] = self.alias
+        return _rows_in_scope(ctx, self.model).literal(" AS ").sql(Entity(ctx.alias_manager[self]))
 
 
-def limited(query: Any, source: Any) -> Any:
-    """Return `query` with the condition of the model or alias `source`, if rows of it belong to a firm."""
-    condition = in_firm(source)
-    return query if condition is None else query.where(condition)
+def _rows_in_scope(ctx: Any, model: Any) -> Any:
+    """Write the source itself: the table, or the firm's rows of it."""
+    firm_id = _firm_of_query(model)
+    if firm_id is None:
+        return ctx.sql(model._meta.entity)
+    column = model._meta.fields[model.firm_column].column_name
+    ctx.literal("(SELECT * FROM ").sql(model._meta.entity).literal(" WHERE ").sql(Entity(column))
+    return ctx.literal(" = ").value(str(firm_id), converter=False).literal(")")
 
 
-class SameFirmAccessor(ForeignKeyAccessor):
-    """Refuses to let a row refer to a row of another firm, at the assignment."""
-
-    def __set__(self, instance: Any, value: Any) -> None:
-        if isinstance(value, Model):
-            mine = instance.__data__.get("firm") or current_firm()
-            theirs = value.__data__.get("firm")
-            if mine is not None and theirs is not None and mine != theirs:
-                raise FirmScopeError(
-                    f"{type(instance).__name__}.{self.field.name} of firm {mine} cannot be a "
-                    f"{type(value).__name__} of firm {theirs}.",
-                    remedy="Rows of two firms never refer to each other.",
-                )
-        super().__set__(instance, value)
+def _firm_of_query(model: Any) -> Any:
+    """Return the firm that a query on `model` is limited to; None where it may see all rows."""
+    return required_scope(model.__name__).firm_id if model.firm_column else None
 
 
-def refuse_other_firm(row: Any) -> None:
-    """Raise FirmScopeError when `row` belongs to another firm than the scope's."""
-    scope = required_scope(type(row).__name__)
-    owner = row.__data__.get(row.firm_column)
-    if scope.firm_id is not None and owner is not None and owner != scope.firm_id:
+def _belongs_to(model: Any, firm_id: Any) -> Expression:
+    return Expression(getattr(model, model.firm_column), "=", str(firm_id))
+
+
+class _OfOneScope:
+    """A query forgets the rows it has read as soon as it is used in another scope."""
+
+    _read: tuple[Any, Any] = (None, None)
+
+    @property
+    def _cursor_wrapper(self) -> Any:
+        scope, wrapper = self._read
+        return wrapper if scope == _identity() else None
+
+    @_cursor_wrapper.setter
+    def _cursor_wrapper(self, wrapper: Any) -> None:
+        self._read = (_identity(), wrapper)
+
+
+def _identity() -> Any:
+    scope = current_scope()
+    return None if scope is None else scope.firm_id or "all firms"
+
+
+class _Combinable:
+    """What SELECT and UNION have in common: they combine into queries that know their firm too."""
+
+    model: Any
+    _database: Any
+
+    def _combined(self, operation: str, other: Any) -> Any:
+        return ScopedCompound(self.model, self, operation, other)
+
+    def union_all(self, rhs: Any) -> Any:
+        return self._combined("UNION ALL", rhs)
+
+    def union(self, rhs: Any) -> Any:
+        return self._combined("UNION", rhs)
+
+    def intersect(self, rhs: Any) -> Any:
+        return self._combined("INTERSECT", rhs)
+
+    def except_(self, rhs: Any) -> Any:
+        return self._combined("EXCEPT", rhs)
+
+    __add__, __or__, __and__, __sub__ = union_all, union, intersect, except_
+
+    def select_from(self, *columns: Any) -> Any:
+        outer: Any = _OuterSelect((self,), columns)
+        return outer.bind(self._database).objects(self.model)
+
+
+class ScopedSelect(_OfOneScope, _Combinable, ModelSelect):
+    """A SELECT from a model or an alias of one."""
+
+
+class ScopedCompound(_OfOneScope, _Combinable, ModelCompoundSelectQuery):  # type: ignore[misc]
+    """A UNION, INTERSECT or EXCEPT."""
+
+
+class _OuterSelect(_OfOneScope, Select):
+    """A SELECT from a SELECT."""
+
+
+class ScopedRaw(_OfOneScope, ModelRaw):
+    """Rows of SQL that somebody wrote; PostgreSQL alone limits them."""
+
+    def __sql__(self, ctx: Any) -> Any:
+        _firm_of_query(self.model)
+        return super().__sql__(ctx)
+
+
+class _LimitedWrite(_OfOneScope):
+    """Puts the firm outermost in the WHERE clause, whatever the query was given before or after."""
+
+    def __sql__(self, ctx: Any) -> Any:
+        query: Any = self
+        firm_id = _firm_of_query(query.model)
+        if firm_id is not None:
+            query = query.clone()
+            limit = _belongs_to(query.model, firm_id)
+            query._where = limit if query._where is None else Expression(limit, "AND", query._where)
+        return super(_LimitedWrite, query).__sql__(ctx)  # type: ignore[misc]
+
+
+class ScopedUpdate(_LimitedWrite, ModelUpdate):
+    """An UPDATE of the firm's rows only."""
+
+
+class ScopedDelete(_LimitedWrite, ModelDelete):
+    """A DELETE of the firm's rows only."""
+
+
+class ScopedInsert(_OfOneScope, ModelInsert):
+    """An INSERT; rows without a firm get the scope's, and ON CONFLICT changes rows of the firm only."""
+
+    def __sql__(self, ctx: Any) -> Any:
+        query: Any = self
+        firm_id = _firm_of_query(query.model)
+        conflict = query._on_conflict
+        if firm_id is not None and conflict is not None and (conflict._update or conflict._preserve):
+            query = query.clone()
+            query._on_conflict = conflict.where(_belongs_to(query.model, firm_id))
+        return super(ScopedInsert, query).__sql__(ctx)
+
+
+def refuse_other_firm(what: str, owner: Any) -> None:
+    """Raise FirmScopeError when `owner`, the firm of a row, is another than the scope's."""
+    firm_id = current_firm()
+    if firm_id is not None and owner is not None and as_firm_id(owner) != firm_id:
         raise FirmScopeError(
-            f"A {type(row).__name__} of firm {owner} cannot be written in the scope of firm {scope.firm_id}.",
-            remedy="Open the scope of its firm.",
+            f"{what} names firm {owner} in the scope of firm {firm_id}.", remedy="Open the scope of its firm."
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from peewee import BigIntegerField, BooleanField, DecimalField, IntegerField, TextField, UUIDField
 
 from legal_store.models.base import Record, TimedRecord
@@ -27,6 +29,8 @@ SKILL_STATISTICS = running_totals(
 
 class Skill(TimedRecord):
     """An AI skill. Its counts are kept by triggers on the usage log, its averages follow from the counts."""
+
+    shared: ClassVar[str] = "skills are the platform's: one catalog for all firms"
 
     skill_id = TextField()
     display_name = TextField()
@@ -68,6 +72,8 @@ class Skill(TimedRecord):
 class SkillVersion(TimedRecord):
     """One version of a skill's definition; at most one of a skill is current."""
 
+    shared: ClassVar[str] = "versions of skills that all firms use"
+
     skill = ReferenceField(Skill, backref="versions", on_delete="CASCADE")
     version = TextField()
     content = TextField()
@@ -90,6 +96,8 @@ class SkillVersion(TimedRecord):
 
 class SkillUsageLog(Record):
     """One execution of a skill: time in milliseconds, tokens, cost in US dollars."""
+
+    shared: ClassVar[str] = "the statistics of a skill count its use by all firms"
 
     skill = ReferenceField(Skill, backref="usage_logs", on_delete="CASCADE")
     user_id = UUIDField(null=True)

@@ -47,8 +47,8 @@ class User(FirmRecord):
     class Meta:
         table_name = "users"
         declared = (
-            Unique("users_email_key", ("email",)),
-            Unique("users_azure_ad_id_key", ("azure_ad_id",)),
+            Unique("users_email_key", ("email",), across_firms="signing in finds the firm by the address"),
+            Unique("users_azure_ad_id_key", ("azure_ad_id",), across_firms="signing in finds the firm by it"),
             Check("users_email_lowercase_check", "email = lower(btrim(email)) AND email <> ''"),
             Index("users_firm_id_role_idx", ("firm_id", "role")),
             Index("users_firm_id_last_active_idx", ("firm_id", "last_active DESC NULLS LAST")),

@@ -14,13 +14,16 @@ from peewee import (
     EnclosedNodeList,
     Entity,
     FieldAccessor,
+    ForeignKeyAccessor,
     ForeignKeyField,
+    Model,
     NodeList,
     TextField,
     UUIDField,
 )
 from playhouse.postgres_ext import ArrayField, BinaryJSONField, DateTimeTZField
 
+from legal_store.errors import FirmScopeError
 from legal_store.schema.objects import Check, Default
 
 NOW = "now()"
@@ -93,12 +96,29 @@ class ReferenceField(InheritedField, ForeignKeyField):
         return SQL(self.on_delete)
 
 
+class SameFirmAccessor(ForeignKeyAccessor):
+    """Refuses to let a row refer to a row of another firm, at the assignment."""
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        if isinstance(value, Model):
+            mine, theirs = (row.__data__.get("firm") for row in (instance, value))
+            if mine is not None and theirs is not None and str(mine) != str(theirs):
+                raise FirmScopeError(
+                    f"{type(instance).__name__}.{self.field.name} of firm {mine} cannot be a "
+                    f"{type(value).__name__} of firm {theirs}.",
+                    remedy="Rows of two firms never refer to each other.",
+                )
+        super().__set__(instance, value)
+
+
 class FirmReferenceField(ReferenceField):
     """A reference between two tables of a firm: (x_id, firm_id) -> (id, firm_id).
 
     PostgreSQL itself then refuses a row of one firm that points to a row of another. When the other row is
     deleted with SET NULL, only the reference is cleared, never the firm.
     """
+
+    accessor_class = SameFirmAccessor
 
     def constrained_columns(self) -> tuple[list[str], list[str]]:
         return [self.column_name, "firm_id"], [self.rel_field.column_name, "firm_id"]

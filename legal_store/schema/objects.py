@@ -28,10 +28,14 @@ class Check(NamedTuple):
 
 
 class Unique(NamedTuple):
-    """Columns of which no two rows have the same values."""
+    """Columns of which no two rows have the same values.
+
+    In a table of a firm the firm is one of them, else `across_firms` says why not.
+    """
 
     name: str
     columns: tuple[str, ...]
+    across_firms: str = ""
 
     def sql(self) -> str:
         return f'CONSTRAINT "{self.name}" UNIQUE ({", ".join(self.columns)})'
