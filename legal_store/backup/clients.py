@@ -28,6 +28,9 @@ _FOLDERS = (
 SAFE_PSQL = {13: 22, 14: 19, 15: 14, 16: 10, 17: 6}
 
 
+_TELLING = re.compile(r"\b(error|ERROR|FATAL|DETAIL|HINT):")
+
+
 class Client(NamedTuple):
     """A client program and its version, such as (18, 6)."""
 
@@ -95,7 +98,7 @@ class Running:
         self, program: Client, arguments: Sequence[str | Path], environment: dict[str, str], **streams: Any
     ) -> None:
         self.program = program
-        self._messages: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed in __exit__)
+        self._messages = memory_file("messages")  # they may quote rows: not on any disk
         self.process = subprocess.Popen(
             [program.path, *arguments],
             env=environment,
@@ -124,9 +127,18 @@ class Running:
             raise ProgramFailedError(f"{self.program} ended with exit code {code}: {self.messages()}")
 
     def messages(self) -> str:
+        """Return the lines that say what went wrong, else the last ones."""
         self._messages.seek(0)
-        lines = self._messages.read().decode(errors="replace").strip().splitlines()
-        return " | ".join(line.strip() for line in lines[-6:])
+        lines = [line.strip() for line in self._messages.read().decode(errors="replace").splitlines() if line.strip()]
+        telling = [line for line in lines if _TELLING.search(line)]
+        return " | ".join(telling[:4] or lines[-4:])
+
+
+def memory_file(name: str) -> IO[bytes]:
+    """Return a file that is in memory only, where the system has such; else an unnamed temporary one."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create(name), "w+b")
+    return tempfile.TemporaryFile()
 
 
 def close_quietly(stream: IO[bytes]) -> None:

@@ -18,7 +18,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from legal_store.backup.clients import ProgramFailedError, Running, child_environment, close_quietly, safe_psql
+from legal_store.backup.clients import (
+    ProgramFailedError,
+    Running,
+    child_environment,
+    close_quietly,
+    memory_file,
+    safe_psql,
+)
 from legal_store.backup.manifest import Contents
 from legal_store.backup.progress import SILENT, Progress
 from legal_store.backup.reading import pg_restore, table_of_contents
@@ -143,11 +150,10 @@ class _InMemory:
 @contextmanager
 def in_memory(content: bytes) -> Iterator[_InMemory]:
     """Give `content` a path that child processes can open and that is never on a disk."""
-    descriptor = os.memfd_create("legal_store")
-    with os.fdopen(descriptor, "wb") as file:
+    with memory_file("entries") as file:
         file.write(content)
         file.flush()
-        yield _InMemory(descriptor)
+        yield _InMemory(file.fileno())
 
 
 def _pump(archive: DumpStream, pipe: IO[bytes] | None, progress: Progress, total: int) -> None:
