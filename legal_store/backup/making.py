@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from legal_store.backup import manifest as facts
 from legal_store.backup.catalog import base_name, belongs
-from legal_store.backup.clients import Client, ProgramFailedError, Running, child_environment, client
+from legal_store.backup.clients import Client, ProgramFailedError, Running, child_environment, client, reachable
 from legal_store.backup.encryption import DataKey
 from legal_store.backup.keys import MasterKey
 from legal_store.backup.manifest import Contents, Manifest, Proof
@@ -155,9 +155,11 @@ class _Run:
             "--lock-wait-timeout=60s",
             *compression,
         ]
-        environment = child_environment(self.parameters)
         try:
-            with Running(pg_dump, arguments, environment, stdout=subprocess.PIPE) as running:
+            with (
+                reachable(self.parameters) as parameters,
+                Running(pg_dump, arguments, child_environment(parameters), stdout=subprocess.PIPE) as running,
+            ):
                 output = running.process.stdout
                 assert output is not None  # noqa: S101
                 while chunk := output.read(CHUNK):

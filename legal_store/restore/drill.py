@@ -7,7 +7,7 @@ import time
 from typing import Any, NamedTuple
 
 from legal_store.backup.catalog import load, save
-from legal_store.backup.clients import ProgramFailedError
+from legal_store.backup.clients import ProgramFailedError, reachable
 from legal_store.backup.keys import MasterKey
 from legal_store.backup.manifest import PROVEN, Manifest
 from legal_store.backup.progress import SILENT, Progress
@@ -73,8 +73,9 @@ def _restored_and_checked(
     try:
         began = time.monotonic()
         # owners and grants depend on the roles of the server, which need not be the one the backup is from
-        loader = Loader(parameters, jobs=jobs, maintenance_memory_mb=256, owners=False)
-        loader.load(source, opened.version, progress)
+        with reachable(parameters) as usable:
+            loader = Loader(usable, server_version=opened.version, jobs=jobs, maintenance_memory_mb=256, owners=False)
+            loader.load(source, progress)
         seconds = round(time.monotonic() - began, 2)
         progress.step("compare")
         return run_checks(parameters, source, checks), seconds

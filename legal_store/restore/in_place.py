@@ -24,7 +24,7 @@ def replace_objects(source: Source, loader: Loader, progress: Progress) -> None:
     Objects that the backup does not know stay; one of them that needs a replaced object makes it fail as a whole.
     Extensions are left alone. Raises ProgramFailedError, and RefusedError for a source that is no archive.
     """
-    arguments = ["--clean", "--if-exists", "--single-transaction", "--exit-on-error"]
+    arguments = ["--clean", "--if-exists", "--single-transaction"]
     if isinstance(source, Backup):
         with in_memory(source.head) as head:
             listed = table_of_contents(head.path, pass_fds=[head.descriptor])

@@ -33,14 +33,23 @@ from legal_store.restore.sources import ArchiveFile, Backup, DumpStream, Source,
 
 _MOST_STREAMS = 4
 _PIPE_BYTES = 1 << 20
-_STRICT = "--exit-on-error"
+
+# pg_restore 17 and later sets a parameter that older servers do not know, whatever the archive holds.
+_HARMLESS = "transaction_timeout"
+_KNOWN_SINCE = 170000
 
 
 class Loader:
     """Runs pg_restore against one database. Raises ProgramFailedError with PostgreSQL's words."""
 
     def __init__(
-        self, parameters: dict[str, Any], *, jobs: int, maintenance_memory_mb: int, owners: bool = True
+        self,
+        parameters: dict[str, Any],
+        *,
+        server_version: int,
+        jobs: int,
+        maintenance_memory_mb: int,
+        owners: bool = True,
     ) -> None:
         self._database = ["--dbname", parameters["dbname"], "--no-password", *([] if owners else ["--no-owner"])]
         options = {
@@ -52,11 +61,13 @@ class Loader:
         text = " ".join(f"-c {name}={value}" for name, value in options.items())
         self._environment = child_environment(parameters, PGOPTIONS=text)
         self._jobs = jobs
+        self._server_version = server_version
+        self.lenient = sets_unknown_parameters(server_version)
 
-    def load(self, source: Source, server_version: int, progress: Progress = SILENT) -> None:
+    def load(self, source: Source, progress: Progress = SILENT) -> None:
         """Fill the database from `source`, which was checked before."""
         if isinstance(source, SqlFile):
-            self._load_sql(source, server_version)
+            self._load_sql(source)
         elif isinstance(source, ArchiveFile):
             self._load_file(source.path)
         elif isinstance(source, Backup):
@@ -68,20 +79,20 @@ class Loader:
         elif hasattr(os, "memfd_create"):
             self._load_stream(source, progress)
         else:
-            self.feed([_STRICT], source, progress)
+            self.feed([], source, progress)
 
     def _load_file(self, path: Path) -> None:
-        self.run([_STRICT, f"--jobs={self._jobs}", path])
+        self.run([f"--jobs={self._jobs}", path])
 
     def _load_stream(self, source: Backup, progress: Progress) -> None:
         with in_memory(source.head) as head:
             progress.step("tables")
-            self.run([_STRICT, "--section=pre-data", head.path], head.descriptor)
+            self.run(["--section=pre-data", head.path], head.descriptor)
             progress.step("data")
             listed = table_of_contents(head.path, "--section=data", pass_fds=[head.descriptor])
             self._load_data(source, listed, progress)
             progress.step("indexes and constraints")
-            self.run([_STRICT, "--section=post-data", f"--jobs={self._jobs}", head.path], head.descriptor)
+            self.run(["--section=post-data", f"--jobs={self._jobs}", head.path], head.descriptor)
 
     def _load_data(self, source: Backup, listed: str, progress: Progress) -> None:
         shares = share_out(listed, source.manifest.contents, min(self._jobs, _MOST_STREAMS))
@@ -93,7 +104,7 @@ class Loader:
 
     def _load_share(self, source: Backup, share: str, progress: Progress) -> None:
         with in_memory(share.encode()) as entries:
-            self.feed([_STRICT, "--section=data", f"--use-list={entries.path}"], source, progress, entries.descriptor)
+            self.feed(["--section=data", f"--use-list={entries.path}"], source, progress, entries.descriptor)
 
     def feed(self, arguments: Sequence[str], source: Backup, progress: Progress, *descriptors: int) -> None:
         """Run pg_restore on the whole stream of a backup."""
@@ -102,14 +113,14 @@ class Loader:
             self._restoring(arguments, *descriptors, stdin=subprocess.PIPE) as running,
         ):
             _pump(archive, running.process.stdin, progress, source.manifest.raw_size)
-            running.finish()
+            self._finish(running)
             archive.finish()
 
-    def _load_sql(self, source: SqlFile, server_version: int) -> None:
+    def _load_sql(self, source: SqlFile) -> None:
         arguments = ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", *self._database]
         with (
             source.open() as text,
-            Running(safe_psql(server_version), arguments, self._environment, stdin=subprocess.PIPE) as running,
+            Running(safe_psql(self._server_version), arguments, self._environment, stdin=subprocess.PIPE) as running,
         ):
             while_accepted(running.process.stdin, iter(lambda: text.read(_PIPE_BYTES), b""))
             running.finish()
@@ -117,10 +128,20 @@ class Loader:
     def run(self, arguments: Sequence[str | Path], *descriptors: int) -> None:
         """Run pg_restore on an archive that it opens by its path."""
         with self._restoring(arguments, *descriptors) as running:
-            running.finish()
+            self._finish(running)
+
+    def _finish(self, running: Running) -> None:
+        running.finish(harmless=_HARMLESS if self.lenient else None)
 
     def _restoring(self, arguments: Sequence[str | Path], *descriptors: int, **streams: Any) -> Running:
-        return Running(pg_restore(), [*self._database, *arguments], self._environment, pass_fds=descriptors, **streams)
+        strict = [] if self.lenient else ["--exit-on-error"]
+        given = [*self._database, *strict, *arguments]
+        return Running(pg_restore(), given, self._environment, pass_fds=descriptors, **streams)
+
+
+def sets_unknown_parameters(server_version: int) -> bool:
+    """Say whether pg_restore ends with an error at a server of this version though all went well."""
+    return server_version < _KNOWN_SINCE and pg_restore().version >= (17,)
 
 
 def share_out(listed: str, contents: Contents, shares: int) -> list[str]:

@@ -11,14 +11,15 @@ carries our mark and is dropped by the next restore.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import psycopg2
 from psycopg2 import sql
 
-from legal_store.backup.clients import ProgramFailedError
+from legal_store.backup.clients import ProgramFailedError, reachable
 from legal_store.backup.manifest import Manifest
 from legal_store.backup.progress import SILENT, Progress
 from legal_store.backup.reading import pg_restore
@@ -28,7 +29,7 @@ from legal_store.restore import gates
 from legal_store.restore.checks import DEFAULT_CHECKS, Check, Finding, run_checks
 from legal_store.restore.databases import BEFORE, STAGED, Server, mark, name_for, server
 from legal_store.restore.gates import Checklist, Gate
-from legal_store.restore.loading import Loader
+from legal_store.restore.loading import Loader, sets_unknown_parameters
 from legal_store.restore.sources import Backup, Source
 
 SafetyBackup = Callable[[], Manifest]
@@ -137,6 +138,13 @@ class _Restore:
         return Gate("backup", None, f"{source.name} is readable; it carries no digest to compare with")
 
     def _mode(self) -> Gate:
+        if self.plan.in_place and sets_unknown_parameters(self.server.version):
+            return Gate(
+                "mode",
+                False,
+                f"{pg_restore()} cannot restore in one transaction into a server older than 17",
+                "Use a login with CREATEDB, or the client programs of the server's version.",
+            )
         if self.plan.in_place:
             text = "in place: one transaction, the database is locked meanwhile; undo is restoring the safety backup"
             return Gate("mode", None, text)
@@ -175,7 +183,8 @@ class _Restore:
 
     def _load(self, database: str) -> None:
         try:
-            self._loader(database).load(self.plan.source, self.server.version, self.progress)
+            with self._loader(database) as loader:
+                loader.load(self.plan.source, self.progress)
         except ProgramFailedError as error:
             raise RestoreError(
                 f"{self.plan.source.name} could not be restored: {error}.", remedy=self._untouched()
@@ -205,7 +214,8 @@ class _Restore:
         self.progress.step("replace")
         began = time.monotonic()
         try:
-            replace_objects(self.plan.source, self._loader(self.plan.database), self.progress)
+            with self._loader(self.plan.database) as loader:
+                replace_objects(self.plan.source, loader, self.progress)
         except ProgramFailedError as error:
             raise RestoreError(
                 f"{self.plan.source.name} could not be restored: {error}.", remedy=self._untouched()
@@ -221,13 +231,16 @@ class _Restore:
         connect(self.plan.parameters).close()
         self.checklist.add(Gate("connectivity", True, f"{self.plan.database} answers"))
 
-    def _loader(self, database: str) -> Loader:
-        return Loader(
-            {**self.plan.parameters, "dbname": database},
-            jobs=self.plan.jobs,
-            maintenance_memory_mb=_maintenance_memory_mb(self.server),
-            owners=self.plan.owners,
-        )
+    @contextmanager
+    def _loader(self, database: str) -> Iterator[Loader]:
+        with reachable({**self.plan.parameters, "dbname": database}) as parameters:
+            yield Loader(
+                parameters,
+                server_version=self.server.version,
+                jobs=self.plan.jobs,
+                maintenance_memory_mb=_maintenance_memory_mb(self.server),
+                owners=self.plan.owners,
+            )
 
     def _create_roles(self, manifest: Manifest) -> None:
         for name in manifest.contents.roles:
