@@ -108,7 +108,6 @@ def list_(context: Context, store: str = "", key_file: str = "", json: bool = Fa
 
 @task(
     "backup.verify",
-    positional=["name"],
     help={"name": "a backup; without it the newest", "store": _STORE, "key-file": _KEY, "json": "print JSON"},
 )
 def verify(context: Context, name: str = "", store: str = "", key_file: str = "", json: bool = False) -> None:
@@ -128,7 +127,6 @@ def verify(context: Context, name: str = "", store: str = "", key_file: str = ""
 
 @task(
     "backup.drill",
-    positional=["name"],
     help={
         "name": "a backup; without it the newest",
         "store": _STORE,
@@ -223,7 +221,6 @@ def prune(
 
 @task(
     "backup.pin",
-    positional=["name"],
     help={"name": "the backup", "reason": "why; empty lets it go again", "store": _STORE, "key-file": _KEY},
 )
 def pin(context: Context, name: str, reason: str = "", store: str = "", key_file: str = "") -> None:
@@ -248,7 +245,6 @@ def keygen(context: Context, file: str, tink: bool = False) -> None:
 
 @task(
     "backup.rekey",
-    positional=["name"],
     help={
         "name": "a backup; without it all of the present key",
         "new-key-file": "the new key",

@@ -34,7 +34,6 @@ def export(context: Context) -> None:
 
 @task(
     "render.fetch",
-    positional=["name"],
     help={"name": "id of the export; without it the newest", "to": "folder (default: LEGAL_STORE_BACKUP_DIR)"},
 )
 def fetch(context: Context, name: str = "", to: str = "") -> None:
@@ -48,4 +47,4 @@ def fetch(context: Context, name: str = "", to: str = "") -> None:
     if not name and not ready:
         raise BackupError("Render has no export that is ready.", remedy="Run `invoke render.export`, and wait.")
     path = exports.fetch(name or ready[0], Path(to) if to else settings().backup_dir)
-    print(f"{path}\nRestore it with `invoke restore {path}`, then remove it.")
+    print(f"{path}\nRestore it with `invoke restore --source {path}`, then remove it.")

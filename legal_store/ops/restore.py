@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 @task(
     "restore",
-    positional=["source"],
     help={
         "source": "name of a backup, or path of a file or of an archive directory of pg_dump",
         "latest": "the newest backup of this database and environment",
@@ -64,7 +63,9 @@ def restore(
     from legal_store.restore import restore as run
 
     if bool(source) == latest:
-        raise WrongUseError("Say what to restore: a backup or file, or --latest.", remedy="See `invoke backup.list`.")
+        raise WrongUseError(
+            "Say what to restore: --source with a backup or file, or --latest.", remedy="See `invoke backup.list`."
+        )
     parameters = connection_parameters(settings())
     opened = open_store(store or str(settings().backup_dir))
     key = master_key(file=Path(key_file) if key_file else None)
