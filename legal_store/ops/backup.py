@@ -130,7 +130,6 @@ def verify(context: Context, name: str = "", store: str = "", key_file: str = ""
     help={
         "name": "a backup; without it the newest",
         "store": _STORE,
-        "server": "URL of a database on the server to try it on (default: the configured one)",
         "jobs": "parallel jobs",
         "key-file": _KEY,
         "json": "print JSON",
@@ -140,12 +139,14 @@ def drill(
     context: Context,
     name: str = "",
     store: str = "",
-    server: str = "",
     jobs: int = 0,
     key_file: str = "",
     json: bool = False,
 ) -> None:
-    """Restore a backup into a scratch database, compare every table, drop it; exit code 1 if it differs."""
+    """Restore a backup into a scratch database, compare every table, drop it; exit code 1 if it differs.
+
+    On the configured server, or on that of the URL in LEGAL_STORE_DRILL_URL.
+    """
     import os
 
     from psycopg2.extensions import parse_dsn
@@ -157,7 +158,8 @@ def drill(
     from legal_store.restore import drill as restore_and_compare
 
     opened = _store(store)
-    parameters: dict[str, Any] = parse_dsn(server) if server else connection_parameters(settings())
+    elsewhere = os.environ.get("LEGAL_STORE_DRILL_URL")
+    parameters: dict[str, Any] = parse_dsn(elsewhere) if elsewhere else connection_parameters(settings())
     with progress_bar() as progress:
         report = restore_and_compare(
             opened,

@@ -98,6 +98,7 @@ def restore(
     )
     if report.previous:
         print(f"What it was before is kept as {report.previous}: `invoke restore.undo` brings it back.")
+    _say_migrations(parameters)
     print("Next: restart the services, watch their logs.")
 
 
@@ -119,6 +120,17 @@ def undo(context: Context, confirm: str = "", json: bool = False) -> None:
         print_json(report)
         return
     print(f"{report.database} is what it was before the restore; what was live is kept as {report.put_aside}.")
+
+
+def _say_migrations(parameters: dict[str, Any]) -> None:
+    """Say how the restored schema stands to the code's migrations, where they are at hand."""
+    from legal_store.config import settings
+    from legal_store.migrate import status
+
+    if settings().migrations_dir.is_dir():
+        found = status(parameters, settings().migrations_dir)
+        pending = f"{len(found.pending)} pending: run `invoke migrate.deploy`" if found.pending else "none pending"
+        print(f"Migrations: {len(found.applied)} applied, {pending}.")
 
 
 def _is_production(parameters: dict[str, Any]) -> bool:

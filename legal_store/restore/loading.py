@@ -13,7 +13,7 @@ import heapq
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -62,6 +62,7 @@ class Loader:
         self._environment = child_environment(parameters, PGOPTIONS=text)
         self._jobs = jobs
         self._server_version = server_version
+        self._children: list[Running] = []
         self.lenient = sets_unknown_parameters(server_version)
 
     def load(self, source: Source, progress: Progress = SILENT) -> None:
@@ -99,8 +100,12 @@ class Loader:
         watched = [progress] + [SILENT] * (len(shares) - 1)
         with ThreadPoolExecutor(len(shares)) as pool:
             jobs = [pool.submit(self._load_share, source, *pair) for pair in zip(shares, watched, strict=True)]
-        for job in jobs:
-            job.result()
+            try:
+                for job in as_completed(jobs):
+                    job.result()
+            except BaseException:
+                self._end_children()  # the other shares are of no use without this one
+                raise
 
     def _load_share(self, source: Backup, share: str, progress: Progress) -> None:
         with in_memory(share.encode()) as entries:
@@ -136,7 +141,14 @@ class Loader:
     def _restoring(self, arguments: Sequence[str | Path], *descriptors: int, **streams: Any) -> Running:
         strict = [] if self.lenient else ["--exit-on-error"]
         given = [*self._database, *strict, *arguments]
-        return Running(pg_restore(), given, self._environment, pass_fds=descriptors, **streams)
+        running = Running(pg_restore(), given, self._environment, pass_fds=descriptors, **streams)
+        self._children.append(running)
+        return running
+
+    def _end_children(self) -> None:
+        for running in self._children:
+            if running.process.poll() is None:
+                running.process.terminate()
 
 
 def sets_unknown_parameters(server_version: int) -> bool:

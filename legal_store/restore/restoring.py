@@ -94,6 +94,7 @@ class _Restore:
     checklist: Checklist
     began: float = field(default_factory=time.monotonic)
     safety: str | None = None
+    replaced: bool = False
 
     def run(self) -> RestoreReport:
         self._clean_up()
@@ -221,6 +222,7 @@ class _Restore:
                 f"{self.plan.source.name} could not be restored: {error}.", remedy=self._untouched()
             ) from None
         self.progress.step("replaced")
+        self.replaced = True
         unavailable = time.monotonic() - began
         self._check(self.plan.database)
         self._connectivity()
@@ -274,6 +276,8 @@ class _Restore:
         )
 
     def _untouched(self) -> str:
+        if self.replaced:
+            return f"{self.plan.database} holds the restored objects already; its safety backup is {self.safety}."
         return f"The live database {self.plan.database} is what it was before."
 
 
