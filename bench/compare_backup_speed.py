@@ -47,7 +47,7 @@ MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
 def run(*, quick: bool) -> list[Result]:
     sizes = {"documents": 500, "vectors": 50} if quick else {"documents": 70_000, "vectors": 14_000}
-    with _server() as server, tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+    with _server() as server, tempfile.TemporaryDirectory() as folder:
         database = {**server, "dbname": "bench"}
         _execute({**server, "dbname": "postgres"}, "CREATE DATABASE bench")
         deploy(database, MIGRATIONS)
