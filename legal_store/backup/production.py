@@ -15,8 +15,8 @@ _MARKER = "legal_store.environment"
 def is_production(environment: str, url: str, parameters: dict[str, Any]) -> bool:
     """Say whether the environment's name, the URL, or the marker in the database itself says production.
 
-    The marker is the database's setting legal_store.environment. A database that cannot be connected to (it may be
-    what is to be restored) is judged by the first two.
+    The marker is the database's setting legal_store.environment. A database that does not exist (it may be what is
+    to be restored) is judged by the first two. Raises ServerUnavailableError.
     """
     host_and_name = f"{parameters.get('host', '')} {parameters.get('dbname', '')}".lower()
     if environment == "production" or any(sign in text for sign in _SIGNS for text in (url.lower(), host_and_name)):
@@ -25,5 +25,7 @@ def is_production(environment: str, url: str, parameters: dict[str, Any]) -> boo
         with closing(connect(parameters)) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT current_setting(%s, true)", (_MARKER,))
             return bool(cursor.fetchone()[0] == "production")
-    except ServerUnavailableError:
-        return False
+    except ServerUnavailableError as error:
+        if "there is no such database" in error.message:
+            return False
+        raise  # what is unknown is not taken for harmless

@@ -26,6 +26,8 @@ _MARK = "legal_store "
 _MAINTENANCE = ("postgres", "template1")
 _SWAP_SECONDS = 30.0
 _TERMINATE_EVERY = 0.05
+_LOCK_SECONDS = 3.0
+_LOCK_KEY = "hashtext('legal_store restore'), hashtext(%s)"
 
 # Settings whose stored value is a list that is quoted already (as pg_dump treats them).
 _LISTS = {
@@ -168,10 +170,16 @@ class Server:
     @contextmanager
     def locked(self, database: str) -> Iterator[None]:
         """Let one restore, undo or drill of `database` work at a time. Raises RefusedError when one is at work."""
-        ((got,),) = self.rows("SELECT pg_try_advisory_lock(hashtext('legal_store restore'), hashtext(%s))", database)
-        if not got:
-            raise RefusedError(f"Another restore of {database} is at work.", remedy="Wait for it, or end it.")
-        yield  # the lock ends with the connection
+        patience = time.monotonic() + _LOCK_SECONDS  # the session of one that was killed ends a moment later
+        while not self.rows(f"SELECT pg_try_advisory_lock({_LOCK_KEY})", database)[0][0]:
+            if time.monotonic() > patience:
+                raise RefusedError(f"Another restore of {database} is at work.", remedy="Wait for it, or end it.")
+            time.sleep(0.1)
+        try:
+            yield
+        finally:
+            if not self._connection.closed:
+                self.rows(f"SELECT pg_advisory_unlock({_LOCK_KEY})", database)
 
     def _in_one_transaction(self, statements: list[sql.Composable]) -> None:
         with self._connection.cursor() as cursor:
