@@ -12,8 +12,11 @@
     │   ├── PoolClosedError         the pool was closed for good
     │   ├── EmbeddedServerError     the development servers could not be started or stopped
     │   ├── MigrationError          a migration could not be applied
-    │   └── SeedError               seed data could not be read or loaded
+    │   ├── SeedError               seed data could not be read or loaded
+    │   ├── BackupError             a backup could not be made, read, listed or removed
+    │   └── RestoreError            a restore or its undo failed; the message says which database is live
     └── CheckFailedError            the question was answered, and the answer is "no" (exit code 1)
+        └── DamagedBackupError      a backup is not what it was when it was made, or not ours
 
 A message says what failed, with which values; `remedy` says what to do next. Neither ever holds a password.
 """
@@ -87,7 +90,19 @@ class SeedError(OperationFailedError):
     """Seed data could not be read or loaded; nothing of it was kept."""
 
 
+class BackupError(OperationFailedError):
+    """A backup could not be made, read, listed or removed; nothing incomplete is ever listed as a backup."""
+
+
+class RestoreError(OperationFailedError):
+    """A restore, or its undo, failed; the message says which database is live."""
+
+
 class CheckFailedError(LegalStoreError):
     """The check ran and its answer is "no": pending migrations, an unhealthy server, invalid data."""
 
     exit_code = 1
+
+
+class DamagedBackupError(CheckFailedError):
+    """A backup is not what it was when it was made: changed, cut short, mixed with another, or of another key."""

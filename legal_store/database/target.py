@@ -74,10 +74,10 @@ def describe_target(parameters: dict[str, Any]) -> str:
 def client_environment(settings: Settings) -> dict[str, str]:
     """Return the PG* variables by which psql, pg_dump and the like reach the database, the password among them."""
     parameters = connection_parameters(settings)
-    return {_PG_VARIABLES[name]: str(value) for name, value in parameters.items() if name in _PG_VARIABLES}
+    return {PG_VARIABLES[name]: str(value) for name, value in parameters.items() if name in PG_VARIABLES}
 
 
-_PG_VARIABLES = {
+PG_VARIABLES = {
     "host": "PGHOST",
     "hostaddr": "PGHOSTADDR",
     "port": "PGPORT",

@@ -1,0 +1,206 @@
+"""Backup and restore of a database of 350 MB or more: beside `pg_dump | gzip` and `gunzip | psql`, in one run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+from psycopg2.extensions import parse_dsn
+
+from bench.measure import Result, alternate
+from legal_store import embedded
+from legal_store.backup import generate_key, make_backup, open_store
+from legal_store.backup.clients import child_environment
+from legal_store.embedded import client_program
+from legal_store.migrate import deploy
+from legal_store.restore import RestorePlan, find_source, restore
+
+# The schema of legal_store itself: text, trigram indexes on names and titles, HNSW over embeddings of 1536 numbers.
+FILL = """
+INSERT INTO firms (name, vat_id) VALUES ('Firma', 'RO1');
+INSERT INTO clients (firm_id, name) SELECT id, 'Client ' || n FROM firms, generate_series(1, 500) n;
+INSERT INTO cases (firm_id, case_number, title, client_id, type, opened_date)
+    SELECT firm_id, name || '/2025', 'Dosar ' || md5(name), id, 'Civil', '2025-01-01' FROM clients;
+CREATE TEMPORARY TABLE words AS
+    SELECT n AS id, substr(translate(md5(n::text), '0123456789', 'aeioulnrst'), 1, 3 + n %% 7) AS word
+    FROM generate_series(1, 5000) n;
+INSERT INTO documents (firm_id, case_id, title, document_type, content, content_embedding)
+    SELECT c.firm_id, c.id, 'Cerere ' || md5(n::text), 'Pleading',
+           (SELECT string_agg(word, ' ') FROM words
+            WHERE words.id IN (SELECT 1 + (n * 7919 + k * (k + n %% 89) * 31) %% 5000 FROM generate_series(1, 150) k)),
+           CASE WHEN n <= %(vectors)s THEN
+               (SELECT array_agg((random() * 2 - 1)::real) FROM generate_series(1, 1536) k WHERE n > 0)::vector END
+    FROM generate_series(1, %(documents)s) n
+    JOIN (SELECT id, firm_id, row_number() OVER () AS place FROM cases) c ON c.place = 1 + n %% 500;
+"""
+MIGRATIONS = Path(__file__).parent.parent / "migrations"
+
+
+def run(*, quick: bool) -> list[Result]:
+    sizes = {"documents": 500, "vectors": 50} if quick else {"documents": 70_000, "vectors": 14_000}
+    with _server() as server, tempfile.TemporaryDirectory() as folder:
+        database = {**server, "dbname": "bench"}
+        _execute({**server, "dbname": "postgres"}, "CREATE DATABASE bench")
+        deploy(database, MIGRATIONS)
+        with closing(psycopg2.connect(**database)) as connection, connection, connection.cursor() as cursor:
+            cursor.execute(FILL, sizes)
+        _execute(database, "VACUUM ANALYZE")
+        rounds = 1 if quick else 4
+        contest = _Contest(database, Path(folder))
+        return [*contest.backups(rounds), contest.memory(), *contest.restores(rounds)]
+
+
+class _Contest:
+    def __init__(self, database: dict[str, Any], folder: Path) -> None:
+        self.database = database
+        self.folder = folder
+        self.environment = child_environment(database)
+        self.key = generate_key(folder / "key")
+        self.store = open_store(str(folder / "backups"))
+        self.sql = folder / "dump.sql.gz"
+        self.made: dict[bool, str] = {}
+        self.size = _megabytes(database)
+
+    def backups(self, rounds: int) -> list[Result]:
+        what = f"backup of a database of {self.size:.0f} MB"
+        medians = alternate(
+            {
+                "pg_dump | gzip": lambda: self.shell(f"'{client_program('pg_dump')}' | gzip > '{self.sql}'"),
+                "backup --compress": lambda: self.back_up(encrypted=False),
+                "backup --compress --encrypt": lambda: self.back_up(encrypted=True),
+            },
+            rounds,
+            warm_up=0 if rounds == 1 else 1,
+        )
+        gzip, plain, encrypted = medians.values()
+        ours = self.store.objects()
+        sizes = {"pg_dump | gzip": self.sql.stat().st_size / 1e6, "ours": ours[f"{self.made[False]}.dump.zst"] / 1e6}
+        return [
+            Result(f"{what}, times faster", medians, "ms", gzip / plain, "at least 5"),
+            Result(f"{what}, cost of encryption", medians, "ms", encrypted / plain, "at most 1.15"),
+            Result(f"{what}, size", sizes, "MB", sizes["ours"] / sizes["pg_dump | gzip"], "at most 1"),
+        ]
+
+    def memory(self) -> Result:
+        """Measure the peak of a process of its own that makes the backup, in what a service would see."""
+        script = (
+            "import json, resource, sys; from pathlib import Path;"
+            "from legal_store.backup import make_backup, master_key, open_store;"
+            "make_backup(json.loads(sys.argv[1]), [open_store(sys.argv[2])], environment='bench', codec='zstd',"
+            " master=master_key(file=Path(sys.argv[3])));"
+            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,"
+            " resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)"
+        )
+        import json
+
+        given = [json.dumps(self.database), str(self.folder / "memory"), str(self.folder / "key")]
+        answer = subprocess.run([sys.executable, "-c", script, *given], check=True, capture_output=True, text=True)
+        ours, pg_dump = map(float, answer.stdout.split())
+        peaks = {"our process": ours, "its pg_dump": pg_dump}
+        return Result("peak memory of an encrypted backup", peaks, "MB", (ours + pg_dump) / 200, "at most 1 (200 MB)")
+
+    def restores(self, rounds: int) -> list[Result]:
+        downtimes: list[float] = []
+        medians = alternate(
+            {
+                "gunzip | psql": self.restore_by_psql,
+                "restore": lambda: downtimes.append(self.restore(encrypted=False)),
+                "restore, encrypted": lambda: downtimes.append(self.restore(encrypted=True)),
+            },
+            max(1, rounds // 2),
+            warm_up=0,
+        )
+        psql, plain, _ = medians.values()
+        worst = {"longest time without connection": max(downtimes)}
+        return [
+            Result("restore, times faster", medians, "ms", psql / plain, "at least 2"),
+            Result("swap under connecting clients", worst, "s", max(downtimes) / 2, "at most 1 (2 s)"),
+        ]
+
+    def back_up(self, *, encrypted: bool) -> None:
+        master = self.key if encrypted else None
+        report = make_backup(self.database, [self.store], environment="bench", codec="zstd", master=master)
+        self.made[encrypted] = report.manifest.name
+
+    def restore_by_psql(self) -> None:
+        admin = {**self.database, "dbname": "postgres"}
+        _execute(admin, "DROP DATABASE IF EXISTS by_psql")
+        _execute(admin, "CREATE DATABASE by_psql TEMPLATE template0")
+        psql = f"'{client_program('psql')}' -qX -v ON_ERROR_STOP=1 -d by_psql"
+        self.shell(f"gunzip -c '{self.sql}' | {psql} > /dev/null")
+
+    def restore(self, *, encrypted: bool) -> float:
+        """Restore over the live database while a client connects all the time; return its longest wait."""
+        source = find_source(self.made[encrypted], self.store, self.key if encrypted else None)
+        plan = RestorePlan(
+            source=source, parameters=self.database, environment="bench", typed="bench", jobs=os.cpu_count() or 1
+        )
+        with _Client(self.database) as client:
+            report = restore(plan)
+        _execute({**self.database, "dbname": "postgres"}, f'DROP DATABASE "{report.previous}" WITH (FORCE)')
+        return client.longest
+
+    def shell(self, command: str) -> None:
+        script = f"set -o pipefail; {command}"
+        subprocess.run(["bash", "-c", script], env=self.environment, check=True)
+
+
+class _Client:
+    """Connects and asks without pause; `longest` is the longest time between two answers, in seconds."""
+
+    def __init__(self, database: dict[str, Any]) -> None:
+        self.database = database
+        self.longest = 0.0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+
+    def __enter__(self) -> _Client:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _ask(self) -> None:
+        last = time.monotonic()
+        while not self._stop.is_set():
+            try:
+                _execute(self.database, "SELECT 1")
+            except psycopg2.OperationalError:
+                continue
+            now = time.monotonic()
+            self.longest = max(self.longest, now - last)
+            last = now
+            self._stop.wait(0.02)
+
+
+@contextmanager
+def _server() -> Iterator[dict[str, Any]]:
+    with tempfile.TemporaryDirectory() as home:
+        try:
+            yield parse_dsn(embedded.up(Path(home)).postgres.url)
+        finally:
+            embedded.down(Path(home))
+
+
+def _execute(database: dict[str, Any], statement: str) -> None:
+    with closing(psycopg2.connect(**database)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+
+
+def _megabytes(database: dict[str, Any]) -> float:
+    with closing(psycopg2.connect(**database)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT pg_database_size(current_database()) / 1e6")
+        return float(cursor.fetchone()[0])

@@ -1,0 +1,130 @@
+"""What is in a store: which backups are whole, which are damaged, and how to find one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+from legal_store.backup.keys import MasterKey
+from legal_store.backup.manifest import (
+    CODEC_SUFFIXES,
+    ENCRYPTED_SUFFIX,
+    SUFFIX,
+    Manifest,
+    check_seal,
+    read_manifest,
+    write_manifest,
+)
+from legal_store.backup.stores import Store
+from legal_store.errors import BackupError, DamagedBackupError
+
+_DATA_SUFFIXES = tuple(suffix + end for suffix in CODEC_SUFFIXES.values() for end in ("", ENCRYPTED_SUFFIX))
+
+
+class Listed(NamedTuple):
+    """One backup of a store. `problem` says what is wrong with it; `manifest` is None where that is unreadable."""
+
+    store: str
+    name: str
+    manifest: Manifest | None
+    problem: str | None
+
+    @property
+    def good(self) -> bool:
+        return self.problem is None
+
+
+def list_backups(store: Store, master: MasterKey | None = None) -> list[Listed]:
+    """Return all backups of `store`, newest first, damaged ones at the end. Reads the manifests, not the data.
+
+    With `master`, seals of encrypted backups are checked too, for those of that key.
+    """
+    objects = store.objects()
+    found = [_listed(store, name, objects, master) for name in objects if name.endswith(SUFFIX)]
+    return sorted(found, key=_newest_first)
+
+
+def latest(store: Store, *, database: str | None = None, environment: str | None = None) -> Manifest:
+    """Return the newest whole backup, of `database` and `environment` if they are given.
+
+    Raises BackupError when there is none.
+    """
+    for listed in list_backups(store):
+        manifest = listed.manifest
+        if manifest is None or not listed.good:
+            continue
+        if database in (None, manifest.source.database) and environment in (None, manifest.source.environment):
+            return manifest
+    wanted = " ".join(filter(None, ("of", environment, database))) if database or environment else ""
+    raise BackupError(
+        f"There is no backup {wanted} in {store.url}.".replace("  ", " "), remedy="See `invoke backup.list`."
+    )
+
+
+def load(store: Store, name: str, master: MasterKey | None = None) -> Manifest:
+    """Return the manifest of the backup `name` (also given as the name of its data or manifest file).
+
+    With `master`, an encrypted one's seal is checked. Raises BackupError when there is no such backup,
+    DamagedBackupError when its manifest is not as it was written.
+    """
+    objects = store.objects()
+    file_name = base_name(name) + SUFFIX
+    if file_name not in objects:
+        raise BackupError(f"There is no backup {base_name(name)} in {store.url}.", remedy="See `invoke backup.list`.")
+    content = store.read(file_name)
+    manifest = read_manifest(content, file_name)
+    if manifest.encryption is not None and master is not None:
+        check_seal(content, manifest, manifest.data_key(master))
+    _check_data(manifest, objects)
+    return manifest
+
+
+def save(store: Store, manifest: Manifest, master: MasterKey | None) -> None:
+    """Write a changed manifest over the one there was. Needs the key where the backup is encrypted."""
+    data_key = manifest.data_key(master) if manifest.encryption and master else None
+    if manifest.encryption and data_key is None:
+        raise BackupError(f"The manifest of {manifest.name} can be changed only with its key.")
+    store.replace(manifest.file_name, write_manifest(manifest, data_key))
+
+
+def base_name(name: str) -> str:
+    """Return the name of a backup from that of one of its files."""
+    for suffix in sorted((*_DATA_SUFFIXES, SUFFIX), key=len, reverse=True):
+        if name.endswith(suffix):
+            return name.removesuffix(suffix)
+    return name
+
+
+def belongs(name: str, objects: Mapping[str, int]) -> bool:
+    """Say whether an object has a purpose: all but the data of a backup whose manifest was never written."""
+    is_data = name.startswith("backup-") and name.endswith(_DATA_SUFFIXES)
+    return not is_data or base_name(name) + SUFFIX in objects
+
+
+def _listed(store: Store, file_name: str, objects: Mapping[str, int], master: MasterKey | None) -> Listed:
+    manifest = None
+    try:
+        content = store.read(file_name)
+        manifest = read_manifest(content, file_name)
+        if manifest.encryption and master and manifest.encryption.key_id == master.key_id:
+            check_seal(content, manifest, manifest.data_key(master))
+        _check_data(manifest, objects)
+    except DamagedBackupError as error:
+        return Listed(store.url, base_name(file_name), manifest, error.message)
+    return Listed(store.url, manifest.name, manifest, None)
+
+
+def _check_data(manifest: Manifest, objects: Mapping[str, int]) -> None:
+    size = objects.get(manifest.data_file)
+    if size != manifest.size:
+        state = "is missing" if size is None else f"has {size} bytes instead of {manifest.size}"
+        raise DamagedBackupError(
+            f"The data of {manifest.name}, {manifest.data_file}, {state}.",
+            remedy="Use another backup, or another copy of this one.",
+        )
+
+
+def _newest_first(listed: Listed) -> tuple[float, str]:
+    moment = listed.manifest.created if listed.manifest else datetime.min
+    return (-moment.timestamp() if listed.manifest else float("inf"), listed.name)

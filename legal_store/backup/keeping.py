@@ -1,0 +1,109 @@
+"""Looking after backups that exist: verify, prune, pin, change their key."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from legal_store.backup import manifest as facts
+from legal_store.backup.catalog import Listed, belongs, list_backups, load, save
+from legal_store.backup.keys import MasterKey
+from legal_store.backup.manifest import PROVEN, VERIFIED, Manifest
+from legal_store.backup.progress import SILENT, Progress
+from legal_store.backup.reading import check_archive
+from legal_store.backup.retention import Candidate, Decision, Policy, decide
+from legal_store.backup.stores import Store
+
+
+class PruneReport(NamedTuple):
+    """What prune decided, what it deleted (nothing in a dry run), and what interrupted runs had left."""
+
+    decisions: list[Decision]
+    deleted: list[str]
+    cleaned_up: list[str]
+
+
+def verify(store: Store, name: str, master: MasterKey | None = None, *, progress: Progress = SILENT) -> Manifest:
+    """Read the backup `name` to its end: seal, digest, decryption, decompression, table of contents.
+
+    Notes the proof in the manifest and returns it. Writes nothing else. Raises DamagedBackupError, BackupError,
+    ConfigurationError for an encrypted one without a key.
+    """
+    manifest = load(store, name, master)
+    progress.step("verify")
+    check_archive(store, manifest, master, progress=progress)
+    progress.step("proof")
+    verified = manifest.with_proof(VERIFIED)
+    save(store, verified, master)
+    return verified
+
+
+def prune(
+    store: Store,
+    policy: Policy,
+    *,
+    master: MasterKey | None = None,
+    delete: bool = False,
+    now: datetime | None = None,
+    progress: Progress = SILENT,
+) -> PruneReport:
+    """Decide which backups of `store` have had their time, and with `delete` remove them; else only say so.
+
+    Backups with an unreadable manifest are never deleted: nobody knows their age. Raises BackupError.
+    """
+    listed = list_backups(store, master)
+    decisions = decide(_candidates(listed), policy, now or datetime.now(UTC))
+    if not delete:
+        return PruneReport(decisions, [], [])
+    progress.step("clean up")
+    cleaned_up = store.clean_up(belongs=belongs)
+    manifests = {one.name: one.manifest for one in listed if one.manifest}
+    deleted = [decision.name for decision in decisions if not decision.keep]
+    for name in deleted:
+        _delete(store, manifests[name], progress)
+    return PruneReport(decisions, deleted, cleaned_up)
+
+
+def pin(store: Store, name: str, reason: str | None, master: MasterKey | None = None) -> Manifest:
+    """Keep the backup `name` for good, for `reason`; None lets it go again. Needs its key if it is encrypted."""
+    pinned = dataclasses.replace(load(store, name, master), pinned=reason)
+    save(store, pinned, master)
+    return pinned
+
+
+def rekey(store: Store, name: str, old: MasterKey, new: MasterKey) -> Manifest:
+    """Wrap the data key of the backup `name` by another master key; the data itself is not touched.
+
+    Whoever had the old key and the old manifest can still read it. Raises DamagedBackupError for a wrong old key.
+    """
+    manifest = load(store, name, old)
+    if manifest.encryption is None:
+        return manifest
+    encryption = facts.wrapped(manifest.data_key(old), new, manifest.bound_to())
+    changed = dataclasses.replace(manifest, encryption=encryption)
+    save(store, changed, new)
+    return changed
+
+
+def _delete(store: Store, manifest: Manifest, progress: Progress) -> None:
+    """Remove the manifest first: from then on it is no backup, and data without one is a leftover."""
+    progress.step(f"delete {manifest.name}")
+    store.delete(manifest.file_name)
+    progress.step(f"delete data of {manifest.name}")
+    store.delete(manifest.data_file)
+
+
+def _candidates(listed: list[Listed]) -> list[Candidate]:
+    return [
+        Candidate(
+            name=one.name,
+            group=(one.manifest.source.environment, one.manifest.source.database),
+            created=one.manifest.created,
+            good=one.good,
+            proven=one.manifest.proof.level == PROVEN,
+            pinned=one.manifest.pinned,
+        )
+        for one in listed
+        if one.manifest is not None
+    ]

@@ -1,0 +1,237 @@
+"""The manifest: what a backup holds, how it was made, what is known about it, and a seal over all that.
+
+It is a JSON file beside the data and is written last: without it there is no backup. Its text is canonical, so that
+any changed byte is noticed. The seal is an HMAC under the backup's own data key where it is encrypted, else a plain
+SHA-256, which finds damage but not malice.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import hmac
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from legal_store.backup.encryption import CIPHER, DataKey
+from legal_store.backup.keys import MasterKey
+from legal_store.errors import DamagedBackupError
+
+FORMAT = 1
+SUFFIX = ".manifest.json"
+
+PG_DUMP, ZSTD, GZIP = "pg_dump", "zstd", "gzip"
+CODEC_SUFFIXES = {PG_DUMP: ".dump", ZSTD: ".dump.zst", GZIP: ".dump.gz"}
+ENCRYPTED_SUFFIX = ".enc"
+
+MADE, VERIFIED, PROVEN = "made", "verified", "proven"
+PROOF_LEVELS = (MADE, VERIFIED, PROVEN)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableFacts:
+    """One table as the backup's snapshot saw it.
+
+    `content` is an order-independent hash of all its rows; in an encrypted backup it depends on the backup's key,
+    so that nobody without it can try guesses.
+    """
+
+    name: str
+    rows: int
+    content: str
+    size: int
+    """Bytes on the server without indexes, for estimates."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """What the snapshot held: by this a restored database is compared."""
+
+    tables: tuple[TableFacts, ...]
+    sequences: dict[str, str]
+    large_objects: str
+    extensions: dict[str, str]
+    foreign_keys: int
+    roles: tuple[str, ...]
+    migration_head: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """The database that was backed up, and how to make one like it."""
+
+    database: str
+    environment: str
+    host: str
+    server_version: str
+    system_identifier: str | None
+    database_size: int
+    encoding: str
+    locale: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encryption:
+    """How the data is encrypted, and its data key, wrapped by the master key `key_id`."""
+
+    cipher: str
+    key_id: str
+    wrapped_key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proof:
+    """How sure we are, and since when: made, verified (read to the end), proven (restored and compared)."""
+
+    level: str
+    at: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """Everything known about one backup. Times are UTC in ISO 8601; sizes are bytes."""
+
+    format: int
+    id: str
+    name: str
+    created_at: str
+    source: Source
+    contents: Contents
+    codec: str
+    data_file: str
+    size: int
+    raw_size: int
+    sha256: str
+    tools: dict[str, str]
+    seconds: dict[str, float]
+    encryption: Encryption | None
+    proof: Proof
+    pinned: str | None = None
+    """Why `backup.prune` must keep it, if it must."""
+
+    @property
+    def created(self) -> datetime:
+        return datetime.fromisoformat(self.created_at)
+
+    @property
+    def file_name(self) -> str:
+        return self.name + SUFFIX
+
+    def bound_to(self) -> bytes:
+        """Return what ties data and wrapped key to this backup: neither works with another's manifest."""
+        return binding(self.id, self.name, self.source.database, self.codec)
+
+    def data_key(self, master: MasterKey) -> DataKey:
+        """Return the data key. Raises DamagedBackupError when `master` does not open it."""
+        assert self.encryption is not None  # noqa: S101  (callers look first)
+        return DataKey(master.unwrap(base64.b64decode(self.encryption.wrapped_key), self.bound_to()))
+
+    def with_proof(self, level: str) -> Manifest:
+        """Return this manifest with `level` and the present time; a higher level that it had stays."""
+        if PROOF_LEVELS.index(self.proof.level) > PROOF_LEVELS.index(level):
+            return self
+        return dataclasses.replace(self, proof=Proof(level=level, at=now_text()))
+
+
+def binding(backup_id: str, name: str, database: str, codec: str) -> bytes:
+    """Return the associated data of everything encrypted for one backup."""
+    return json.dumps(["legal_store backup", FORMAT, backup_id, name, database, codec]).encode()
+
+
+def wrapped(data_key: DataKey, master: MasterKey, bound_to: bytes) -> Encryption:
+    """Return the data key as the manifest keeps it."""
+    text = base64.b64encode(master.wrap(data_key.secret, bound_to)).decode()
+    return Encryption(cipher=CIPHER, key_id=master.key_id, wrapped_key=text)
+
+
+def data_file_name(name: str, codec: str, *, encrypted: bool) -> str:
+    return name + CODEC_SUFFIXES[codec] + (ENCRYPTED_SUFFIX if encrypted else "")
+
+
+def backup_name(environment: str, database: str, moment: datetime) -> str:
+    """Return backup-{env}-{database}-{YYYYmmdd-HHMMSS} in UTC; letters unfit for file names become `_`."""
+    fit = re.sub(r"[^A-Za-z0-9_.]", "_", database)
+    return f"backup-{environment}-{fit}-{moment.astimezone(UTC):%Y%m%d-%H%M%S}"
+
+
+def now_text() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def write_manifest(manifest: Manifest, data_key: DataKey | None) -> bytes:
+    """Return the manifest's file, sealed by `data_key`, or by a plain digest where the backup is not encrypted."""
+    document = dataclasses.asdict(manifest)
+    return _text({**document, "seal": _seal(_text(document), data_key)})
+
+
+def read_manifest(content: bytes, file_name: str) -> Manifest:
+    """Parse a manifest and check its canonical form, and its seal where that needs no key.
+
+    Raises DamagedBackupError; for a manifest of an encrypted backup call `check_seal` with its key as well.
+    """
+    try:
+        document = json.loads(content)
+        if _text(document) != content:
+            raise ValueError("its text is not canonical")
+        seal = document.pop("seal")
+        manifest = _manifest(document)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(file_name, f"it cannot be read ({_first_words(error)})") from None
+    if manifest.format != FORMAT:
+        raise _damaged(file_name, f"its format is {manifest.format}, and this version reads {FORMAT}")
+    if manifest.file_name != file_name:
+        raise _damaged(file_name, f"it is that of {manifest.name}")
+    if manifest.encryption is None and not hmac.compare_digest(seal, _seal(_text(document), None)):
+        raise _damaged(file_name, "its digest is wrong")
+    return manifest
+
+
+def check_seal(content: bytes, manifest: Manifest, data_key: DataKey) -> None:
+    """Raise DamagedBackupError unless the manifest of an encrypted backup was sealed by its data key."""
+    document = json.loads(content)
+    seal = document.pop("seal")
+    if not hmac.compare_digest(seal, _seal(_text(document), data_key)):
+        raise _damaged(manifest.file_name, "its seal is wrong")
+
+
+def _seal(text: bytes, data_key: DataKey | None) -> str:
+    return "hmac-sha256:" + data_key.seal(text) if data_key else "sha256:" + hashlib.sha256(text).hexdigest()
+
+
+def _text(document: dict[str, Any]) -> bytes:
+    return (json.dumps(document, indent=1, ensure_ascii=True) + "\n").encode()
+
+
+def _manifest(document: dict[str, Any]) -> Manifest:
+    contents = document["contents"]
+    tables = tuple(TableFacts(**table) for table in contents["tables"])
+    encryption = document["encryption"]
+    if document["codec"] not in CODEC_SUFFIXES or document["proof"]["level"] not in PROOF_LEVELS:
+        raise ValueError("unknown codec or level of proof")
+    datetime.fromisoformat(document["created_at"])
+    if encryption:
+        base64.b64decode(encryption["wrapped_key"], validate=True)
+    return Manifest(
+        **{
+            **document,
+            "source": Source(**document["source"]),
+            "contents": Contents(**{**contents, "tables": tables, "roles": tuple(contents["roles"])}),
+            "encryption": Encryption(**encryption) if encryption else None,
+            "proof": Proof(**document["proof"]),
+        }
+    )
+
+
+def _damaged(file_name: str, why: str) -> DamagedBackupError:
+    return DamagedBackupError(
+        f"The manifest {file_name} was changed or damaged: {why}.",
+        remedy="Use another backup, or another copy of this one.",
+    )
+
+
+def _first_words(error: Exception) -> str:
+    return str(error).partition("\n")[0][:120] or type(error).__name__

@@ -1,0 +1,106 @@
+"""Which backups to keep. Pure decisions over what is known about them; nothing is deleted here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import NamedTuple
+
+from legal_store.errors import WrongUseError
+
+DEFAULT_DAYS = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """Keep all of the last `days`, and the newest of each of the last `daily` days, `weekly` weeks, `monthly` months.
+
+    Days, weeks and months are those of the calendar in UTC that have a backup in them.
+    """
+
+    days: int = DEFAULT_DAYS
+    daily: int = 0
+    weekly: int = 0
+    monthly: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.days, self.daily, self.weekly, self.monthly) < 0:
+            raise WrongUseError("A policy of retention has no negative numbers.")
+
+
+class Candidate(NamedTuple):
+    """What the decision needs to know about one backup. `group`: backups of one group stand in for each other."""
+
+    name: str
+    group: tuple[str, str]
+    created: datetime
+    good: bool
+    proven: bool
+    pinned: str | None = None
+
+
+class Decision(NamedTuple):
+    """Keep it or not, and every reason."""
+
+    name: str
+    keep: bool
+    reasons: tuple[str, ...]
+
+
+def decide(candidates: Iterable[Candidate], policy: Policy, now: datetime) -> list[Decision]:
+    """Return a decision for each backup, newest first within each environment and database.
+
+    Whatever the clock says, the last good backup of a group stays, and so does the last proven one. Backups that
+    are not good count for nothing in the calendar rules, and age like the others.
+    """
+    ordered = sorted(candidates, key=lambda one: (one.group, one.created, one.name))
+    groups = [list(group) for _, group in groupby(ordered, key=lambda one: one.group)]
+    return [decision for group in groups for decision in _decide_group(group[::-1], policy, now)]
+
+
+def _decide_group(newest_first: Sequence[Candidate], policy: Policy, now: datetime) -> list[Decision]:
+    reasons: dict[str, list[str]] = {one.name: [] for one in newest_first}
+    for one in newest_first:
+        if one.pinned is not None:
+            reasons[one.name].append(f"pinned: {one.pinned}")
+        if one.created > now:
+            reasons[one.name].append("dated in the future")
+        elif now - one.created <= timedelta(days=policy.days):
+            reasons[one.name].append(f"not older than {policy.days} days")
+    good = [one for one in newest_first if one.good]
+    _keep_newest(good, reasons, "the last good one")
+    _keep_newest([one for one in good if one.proven], reasons, "the last proven one")
+    for rule, count, period in _calendar(policy):
+        _keep_per_period(good, reasons, rule, count, period)
+    expired = f"older than {policy.days} days, and no rule keeps it"
+    return [Decision(name, bool(why), tuple(why) or (expired,)) for name, why in reasons.items()]
+
+
+def _calendar(policy: Policy) -> list[tuple[str, int, Callable[[datetime], object]]]:
+    return [
+        ("daily", policy.daily, lambda moment: moment.date()),
+        ("weekly", policy.weekly, lambda moment: moment.isocalendar()[:2]),
+        ("monthly", policy.monthly, lambda moment: (moment.year, moment.month)),
+    ]
+
+
+def _keep_newest(newest_first: Sequence[Candidate], reasons: dict[str, list[str]], why: str) -> None:
+    if newest_first:
+        reasons[newest_first[0].name].append(why)
+
+
+def _keep_per_period(
+    newest_first: Sequence[Candidate],
+    reasons: dict[str, list[str]],
+    rule: str,
+    count: int,
+    period: Callable[[datetime], object],
+) -> None:
+    kept: set[object] = set()
+    for one in newest_first:
+        when = period(one.created)
+        if when not in kept and len(kept) < count:
+            kept.add(when)
+            reasons[one.name].append(f"{rule} {len(kept)} of {count}")

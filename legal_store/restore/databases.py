@@ -1,0 +1,320 @@
+"""Whole databases of a server: made, described, given the properties of another, swapped by name, dropped.
+
+A database that we made or put aside says so in its comment, so that a later command finds it whatever happened to
+the one that made it.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import psycopg2
+from psycopg2 import sql
+
+from legal_store.backup.snapshot import connect
+from legal_store.errors import RefusedError, RestoreError, ServerUnavailableError
+
+STAGED, BEFORE, SCRATCH = "staged", "before", "scratch"
+
+_MARK = "legal_store "
+_MAINTENANCE = ("postgres", "template1")
+_SWAP_SECONDS = 30.0
+_TERMINATE_EVERY = 0.05
+_LOCK_SECONDS = 3.0
+_LOCK_KEY = "hashtext('legal_store restore'), hashtext(%s)"
+
+# Settings whose stored value is a list that is quoted already (as pg_dump treats them).
+_LISTS = {
+    "local_preload_libraries",
+    "search_path",
+    "session_preload_libraries",
+    "temp_tablespaces",
+    "unix_socket_directories",
+}
+
+
+class Marked(NamedTuple):
+    """A database that carries our comment: what kind, of which database, since when, and from what."""
+
+    name: str
+    kind: str
+    of: str
+    at: datetime
+    origin: str
+
+
+class Server:
+    """The databases of one server, through a connection to its maintenance database."""
+
+    def __init__(self, connection: Any, parameters: dict[str, Any]) -> None:
+        self._connection = connection
+        self.parameters = parameters
+        self.version: int = connection.server_version
+
+    def exists(self, name: str) -> bool:
+        return bool(self.rows("SELECT FROM pg_database WHERE datname = %s", name))
+
+    def may_create(self) -> bool:
+        """Say whether the login may create databases."""
+        return bool(self.rows("SELECT FROM pg_roles WHERE rolname = current_user AND (rolsuper OR rolcreatedb)"))
+
+    def create(self, name: str, like: str | None, mark: str) -> None:
+        """Make an empty database with encoding, locale, tablespace and access rights of `like`, and mark it.
+
+        `mark` is what `marked()` reads again. Raises psycopg2.Error.
+        """
+        options = self._properties(like) if like else [sql.SQL("ENCODING 'UTF8'")]
+        self.run(
+            sql.SQL("CREATE DATABASE {} TEMPLATE template0 {}").format(sql.Identifier(name), sql.SQL(" ").join(options))
+        )
+        self.run(_commented(name, mark))
+        if like:
+            self._copy_grants(like, name)
+
+    def drop(self, name: str) -> None:
+        """Drop a database that carries our mark, ending the sessions in it. Raises RefusedError for any other."""
+        if not any(found.name == name for found in self.marked()):
+            raise RefusedError(f"The database {name} was not made or put aside by a restore; it is not dropped.")
+        self.run(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def marked(self) -> list[Marked]:
+        """Return the databases that carry our mark, newest first."""
+        rows = self.rows(
+            "SELECT datname, shobj_description(oid, 'pg_database') FROM pg_database"
+            " WHERE shobj_description(oid, 'pg_database') LIKE %s",
+            _MARK + "{%",
+        )
+        found = [_read_mark(name, comment) for name, comment in rows]
+        return sorted((one for one in found if one), key=lambda one: (one.at, one.name), reverse=True)
+
+    def copy_settings(self, source: str, target: str) -> None:
+        """Give `target` the settings, the owner and the connection limit of `source`."""
+        for role, setting in self.rows(_SETTINGS, source):
+            name, _, value = setting.partition("=")
+            literal = sql.SQL(value) if name in _LISTS and value else sql.Literal(value)
+            whose = (
+                sql.SQL("ROLE {} IN DATABASE {}").format(sql.Identifier(role), sql.Identifier(target))
+                if role
+                else sql.SQL("DATABASE {}").format(sql.Identifier(target))
+            )
+            parts = sql.SQL(".").join(sql.Identifier(part) for part in name.split("."))
+            self.run(sql.SQL("ALTER {} SET {} = {}").format(whose, parts, literal))
+        ((owner, limit),) = self.rows(
+            "SELECT pg_get_userbyid(datdba)::text, datconnlimit FROM pg_database WHERE datname = %s", source
+        )
+        self.run(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(sql.Identifier(target), sql.Identifier(owner)))
+        self.run(sql.SQL("ALTER DATABASE {} CONNECTION LIMIT {}").format(sql.Identifier(target), sql.Literal(limit)))
+
+    def sessions(self, name: str) -> list[tuple[str, str]]:
+        """Return application name and user of every session in a database."""
+        return self.rows(
+            "SELECT coalesce(application_name, ''), coalesce(usename::text, '') FROM pg_stat_activity"
+            " WHERE datname = %s AND backend_type = 'client backend' ORDER BY 1, 2",
+            name,
+        )
+
+    def obstacles(self, name: str) -> list[str]:
+        """Return what would keep the database from being renamed, and ending sessions does not solve."""
+        found = [
+            f"prepared transaction {gid}"
+            for (gid,) in self.rows("SELECT gid FROM pg_prepared_xacts WHERE database = %s", name)
+        ]
+        found += [
+            f"logical replication slot {slot}"
+            for (slot,) in self.rows("SELECT slot_name::text FROM pg_replication_slots WHERE database = %s", name)
+        ]
+        return found
+
+    def swap(self, live: str, incoming: str, aside: str, origin: str) -> float:
+        """Give `incoming` the name `live` and what was live the name `aside`, atomically; return the seconds it took.
+
+        One transaction with two renames: the first takes the database's lock, so that new sessions wait, while
+        those that are in it are ended. Whoever waited is told that the database was renamed, and finds the new one
+        at the next try. Raises RestoreError; then the live database is what it was.
+        """
+        renames = [
+            sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(old), sql.Identifier(new))
+            for old, new in ((live, aside), (incoming, live))
+            if self.exists(old)
+        ]
+        marks = [sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(live), self._comment(live))]
+        if len(renames) == 2:
+            marks.append(_commented(aside, mark(BEFORE, live, origin)))
+        began = time.monotonic()
+        try:
+            with self._ending_sessions_in(live, incoming):
+                self._in_one_transaction([*renames, *marks])
+        except psycopg2.Error as error:
+            raise RestoreError(
+                f"The databases could not be swapped: {str(error).strip()}. {live} is what it was before.",
+                remedy="Stop whatever keeps sessions open in it (see `invoke db.connections`), and run this again.",
+            ) from error
+        return time.monotonic() - began
+
+    def rows(self, query: str, *arguments: object) -> list[Any]:
+        with self._connection.cursor() as cursor:
+            cursor.execute(query, arguments)
+            found: list[Any] = cursor.fetchall()
+            return found
+
+    def run(self, statement: sql.Composable) -> None:
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement)
+
+    @contextmanager
+    def locked(self, database: str) -> Iterator[None]:
+        """Let one restore, undo or drill of `database` work at a time. Raises RefusedError when one is at work."""
+        patience = time.monotonic() + _LOCK_SECONDS  # the session of one that was killed ends a moment later
+        while not self.rows(f"SELECT pg_try_advisory_lock({_LOCK_KEY})", database)[0][0]:
+            if time.monotonic() > patience:
+                raise RefusedError(f"Another restore of {database} is at work.", remedy="Wait for it, or end it.")
+            time.sleep(0.1)
+        try:
+            yield
+        finally:
+            if not self._connection.closed:
+                self.rows(f"SELECT pg_advisory_unlock({_LOCK_KEY})", database)
+
+    def _in_one_transaction(self, statements: list[sql.Composable]) -> None:
+        with self._connection.cursor() as cursor:
+            cursor.execute("BEGIN")
+            try:
+                cursor.execute(f"SET LOCAL lock_timeout = '{int(_SWAP_SECONDS)}s'")
+                for statement in statements:
+                    cursor.execute(statement)
+                cursor.execute("COMMIT")
+            except BaseException:
+                if not self._connection.closed:
+                    cursor.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _ending_sessions_in(self, *names: str) -> Iterator[None]:
+        stop = threading.Event()
+
+        def end_them() -> None:
+            with closing(connect(self.parameters)) as other, other.cursor() as cursor:
+                other.autocommit = True
+                while not stop.is_set():
+                    cursor.execute(_END_SESSIONS, (list(names),))
+                    stop.wait(_TERMINATE_EVERY)
+
+        thread = threading.Thread(target=end_them, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+    def _comment(self, database: str) -> sql.Composable:
+        """Return the comment that `database` has, for the one that takes its place."""
+        rows = self.rows("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s", database)
+        comment = rows[0][0] if rows else None
+        return sql.Literal(None if comment and comment.startswith(_MARK) else comment)
+
+    def _properties(self, like: str) -> list[sql.Composable]:
+        ((entry, encoding, tablespace),) = self.rows(
+            "SELECT to_jsonb(d), pg_encoding_to_char(encoding), t.spcname::text FROM pg_database d"
+            " JOIN pg_tablespace t ON t.oid = d.dattablespace WHERE datname = %s",
+            like,
+        )
+        provider = {"c": "libc", "i": "icu", "b": "builtin"}[entry["datlocprovider"]]
+        options = {
+            "ENCODING": encoding,
+            "LC_COLLATE": entry["datcollate"],
+            "LC_CTYPE": entry["datctype"],
+            "LOCALE_PROVIDER": provider,
+        }
+        locale = entry.get("datlocale") or entry.get("daticulocale")
+        if locale:
+            options["ICU_LOCALE" if provider == "icu" else "BUILTIN_LOCALE"] = locale
+        if entry.get("daticurules"):
+            options["ICU_RULES"] = entry["daticurules"]
+        listed = [sql.SQL(f"{name} {{}}").format(sql.Literal(value)) for name, value in options.items()]
+        return [*listed, sql.SQL("TABLESPACE {}").format(sql.Identifier(tablespace))]
+
+    def _copy_grants(self, source: str, target: str) -> None:
+        rows = self.rows(_GRANTS, source)
+        if rows:
+            self.run(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(target)))
+        for grantee, privilege, grantable in rows:
+            self.run(
+                sql.SQL("GRANT {} ON DATABASE {} TO {}{}").format(
+                    sql.SQL(privilege),
+                    sql.Identifier(target),
+                    sql.Identifier(grantee) if grantee else sql.SQL("PUBLIC"),
+                    sql.SQL(" WITH GRANT OPTION" if grantable else ""),
+                )
+            )
+
+
+_SETTINGS = """
+SELECT r.rolname::text, unnest(s.setconfig)
+FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase LEFT JOIN pg_roles r ON r.oid = s.setrole
+WHERE d.datname = %s
+"""
+
+_GRANTS = """
+SELECT r.rolname::text, a.privilege_type, a.is_grantable
+FROM pg_database d, aclexplode(d.datacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee
+WHERE d.datname = %s AND a.grantee <> d.datdba
+"""
+
+_END_SESSIONS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = ANY (%s) AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+"""
+
+
+@contextmanager
+def server(parameters: dict[str, Any]) -> Iterator[Server]:
+    """Connect to the maintenance database of the server that psycopg2 `parameters` name.
+
+    Raises ServerUnavailableError.
+    """
+    with closing(_maintenance_connection(parameters)) as connection:
+        connection.autocommit = True
+        yield Server(connection, {**parameters, "dbname": connection.info.dbname})
+
+
+def mark(kind: str, of: str, origin: str) -> str:
+    """Return the comment by which a database is known as ours."""
+    at = datetime.now(UTC).isoformat(timespec="microseconds")
+    return _MARK + json.dumps({"kind": kind, "of": of, "at": at, "from": origin})
+
+
+def name_for(database: str, kind: str, moment: datetime | None = None) -> str:
+    """Return a name like `legal_store_before_20250120_143000_123`, short enough for PostgreSQL."""
+    moment = moment or datetime.now(UTC)
+    ending = f"_{kind}_{moment:%Y%m%d_%H%M%S}_{moment.microsecond // 1000:03d}"
+    room = 63 - len(ending)
+    return database.encode()[:room].decode(errors="ignore") + ending
+
+
+def _maintenance_connection(parameters: dict[str, Any]) -> Any:
+    problems = []
+    for name in _MAINTENANCE:
+        try:
+            return connect(parameters, dbname=name)
+        except ServerUnavailableError as error:
+            problems.append(error)
+    raise problems[0]
+
+
+def _commented(name: str, comment: str) -> sql.Composable:
+    return sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(name), sql.Literal(comment))
+
+
+def _read_mark(name: str, comment: str) -> Marked | None:
+    try:
+        written = json.loads(comment.removeprefix(_MARK))
+        return Marked(name, written["kind"], written["of"], datetime.fromisoformat(written["at"]), written["from"])
+    except (ValueError, KeyError, TypeError):
+        return None  # somebody else's comment that begins like ours

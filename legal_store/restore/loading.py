@@ -1,0 +1,216 @@
+"""Filling an empty database from a source, as parallel as the source allows.
+
+A backup of ours is a stream: it may be encrypted, and no plaintext may touch the disk. Its table of contents, which
+is small, is kept in memory and gives pg_restore everything but the data: tables first, indexes and constraints in
+parallel last. The data comes through pipes, one for each job, each with its own reading of the backup and its own
+share of the tables.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import heapq
+import os
+import subprocess
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from legal_store.backup.clients import (
+    ProgramFailedError,
+    Running,
+    child_environment,
+    close_quietly,
+    memory_file,
+    safe_psql,
+)
+from legal_store.backup.manifest import Contents
+from legal_store.backup.progress import SILENT, Progress
+from legal_store.backup.reading import pg_restore, table_of_contents
+from legal_store.restore.sources import ArchiveFile, Backup, DumpStream, Source, SqlFile
+
+_MOST_STREAMS = 4
+_PIPE_BYTES = 1 << 20
+
+# pg_restore 17 and later sets a parameter that older servers do not know, whatever the archive holds.
+_HARMLESS = "transaction_timeout"
+_KNOWN_SINCE = 170000
+
+
+class Loader:
+    """Runs pg_restore against one database. Raises ProgramFailedError with PostgreSQL's words."""
+
+    def __init__(
+        self,
+        parameters: dict[str, Any],
+        *,
+        server_version: int,
+        jobs: int,
+        maintenance_memory_mb: int,
+        owners: bool = True,
+    ) -> None:
+        self._database = ["--dbname", parameters["dbname"], "--no-password", *([] if owners else ["--no-owner"])]
+        options = {
+            "statement_timeout": "0",
+            "synchronous_commit": "off",
+            "maintenance_work_mem": f"{maintenance_memory_mb}MB",
+            "row_security": "off",
+        }
+        text = " ".join(f"-c {name}={value}" for name, value in options.items())
+        self._environment = child_environment(parameters, PGOPTIONS=text)
+        self._jobs = jobs
+        self._server_version = server_version
+        self._children: list[Running] = []
+        self.lenient = sets_unknown_parameters(server_version)
+
+    def load(self, source: Source, progress: Progress = SILENT) -> None:
+        """Fill the database from `source`, which was checked before."""
+        if isinstance(source, SqlFile):
+            self._load_sql(source)
+        elif isinstance(source, ArchiveFile):
+            self._load_file(source.path)
+        elif isinstance(source, Backup):
+            self._load_backup(source, progress)
+
+    def _load_backup(self, source: Backup, progress: Progress) -> None:
+        if source.plain_file is not None:
+            self._load_file(source.plain_file)
+        elif hasattr(os, "memfd_create"):
+            self._load_stream(source, progress)
+        else:
+            self.feed([], source, progress)
+
+    def _load_file(self, path: Path) -> None:
+        self.run([f"--jobs={self._jobs}", path])
+
+    def _load_stream(self, source: Backup, progress: Progress) -> None:
+        with in_memory(source.head) as head:
+            progress.step("tables")
+            self.run(["--section=pre-data", head.path], head.descriptor)
+            progress.step("data")
+            listed = table_of_contents(head.path, "--section=data", pass_fds=[head.descriptor])
+            self._load_data(source, listed, progress)
+            progress.step("indexes and constraints")
+            self.run(["--section=post-data", f"--jobs={self._jobs}", head.path], head.descriptor)
+
+    def _load_data(self, source: Backup, listed: str, progress: Progress) -> None:
+        shares = share_out(listed, source.manifest.contents, min(self._jobs, _MOST_STREAMS))
+        watched = [progress] + [SILENT] * (len(shares) - 1)
+        with ThreadPoolExecutor(len(shares)) as pool:
+            jobs = [pool.submit(self._load_share, source, *pair) for pair in zip(shares, watched, strict=True)]
+            try:
+                for job in as_completed(jobs):
+                    job.result()
+            except BaseException:
+                self._end_children()  # the other shares are of no use without this one
+                raise
+
+    def _load_share(self, source: Backup, share: str, progress: Progress) -> None:
+        with in_memory(share.encode()) as entries:
+            self.feed(["--section=data", f"--use-list={entries.path}"], source, progress, entries.descriptor)
+
+    def feed(self, arguments: Sequence[str], source: Backup, progress: Progress, *descriptors: int) -> None:
+        """Run pg_restore on the whole stream of a backup."""
+        with (
+            source.open() as archive,
+            self._restoring(arguments, *descriptors, stdin=subprocess.PIPE) as running,
+        ):
+            _pump(archive, running.process.stdin, progress, source.manifest.raw_size)
+            self._finish(running)
+            archive.finish()
+
+    def _load_sql(self, source: SqlFile) -> None:
+        arguments = ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", *self._database]
+        with (
+            source.open() as text,
+            Running(safe_psql(self._server_version), arguments, self._environment, stdin=subprocess.PIPE) as running,
+        ):
+            while_accepted(running.process.stdin, iter(lambda: text.read(_PIPE_BYTES), b""))
+            running.finish()
+
+    def run(self, arguments: Sequence[str | Path], *descriptors: int) -> None:
+        """Run pg_restore on an archive that it opens by its path."""
+        with self._restoring(arguments, *descriptors) as running:
+            self._finish(running)
+
+    def _finish(self, running: Running) -> None:
+        running.finish(harmless=_HARMLESS if self.lenient else None)
+
+    def _restoring(self, arguments: Sequence[str | Path], *descriptors: int, **streams: Any) -> Running:
+        strict = [] if self.lenient else ["--exit-on-error"]
+        given = [*self._database, *strict, *arguments]
+        running = Running(pg_restore(), given, self._environment, pass_fds=descriptors, **streams)
+        self._children.append(running)
+        return running
+
+    def _end_children(self) -> None:
+        for running in self._children:
+            if running.process.poll() is None:
+                running.process.terminate()
+
+
+def sets_unknown_parameters(server_version: int) -> bool:
+    """Say whether pg_restore ends with an error at a server of this version though all went well."""
+    return server_version < _KNOWN_SINCE and pg_restore().version >= (17,)
+
+
+def share_out(listed: str, contents: Contents, shares: int) -> list[str]:
+    """Divide the data entries of `pg_restore --list` into at most `shares` lists of about the same size in bytes.
+
+    Each list keeps the order of the archive, as a stream is read only once.
+    """
+    lines = [line for line in listed.splitlines() if line and not line.startswith(";")]
+    sizes = {f" TABLE DATA {table.name.replace('.', ' ', 1)} ": table.size for table in contents.tables}
+    weighed = [(next((size for mark, size in sizes.items() if mark in line), 0), line) for line in lines]
+    totals = [(0, number) for number in range(shares)]
+    chosen: dict[str, int] = {}
+    for size, line in sorted(weighed, reverse=True):
+        total, number = heapq.heappop(totals)
+        chosen[line] = number
+        heapq.heappush(totals, (total + size, number))
+    divided = ["\n".join(line for line in lines if chosen[line] == number) for number in range(shares)]
+    return [share + "\n" for share in divided if share]
+
+
+class _InMemory:
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self.path = Path(f"/dev/fd/{descriptor}")
+
+
+@contextmanager
+def in_memory(content: bytes) -> Iterator[_InMemory]:
+    """Give `content` a path that child processes can open and that is never on a disk."""
+    with memory_file("entries") as file:
+        file.write(content)
+        file.flush()
+        yield _InMemory(file.fileno())
+
+
+def _pump(archive: DumpStream, pipe: IO[bytes] | None, progress: Progress, total: int) -> None:
+    def chunks() -> Iterator[bytes]:
+        done = 0
+        while content := archive.read(_PIPE_BYTES):
+            yield content
+            done += len(content)
+            progress.advance(done, total)
+
+    while_accepted(pipe, chunks())
+
+
+def while_accepted(pipe: IO[bytes] | None, chunks: Iterator[bytes]) -> None:
+    """Write `chunks` into `pipe` and close it; stop quietly when its reader has gone: its exit code says why."""
+    assert pipe is not None  # noqa: S101
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    try:
+        for chunk in chunks:
+            pipe.write(chunk)
+    except BrokenPipeError:
+        pass
+    close_quietly(pipe)
+
+
+__all__ = ["Loader", "ProgramFailedError", "in_memory", "share_out"]

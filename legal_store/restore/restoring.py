@@ -1,0 +1,296 @@
+"""Restore: the gates, a new database beside the live one, checks, and a swap of names. The live one stays whole.
+
+The steps, in the order in which a killed restore may leave them:
+
+    gates -> safety backup -> staged database made -> filled -> checked -> swapped
+
+Until the swap the live database is untouched; the swap is one transaction. A staged database that was left behind
+carries our mark and is dropped by the next restore.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import psycopg2
+from psycopg2 import sql
+
+from legal_store.backup.clients import ProgramFailedError, reachable
+from legal_store.backup.manifest import Manifest
+from legal_store.backup.progress import SILENT, Progress
+from legal_store.backup.reading import pg_restore
+from legal_store.backup.snapshot import connect
+from legal_store.errors import DamagedBackupError, RefusedError, RestoreError
+from legal_store.restore import gates
+from legal_store.restore.checks import DEFAULT_CHECKS, Check, Finding, run_checks
+from legal_store.restore.databases import BEFORE, STAGED, Server, mark, name_for, server
+from legal_store.restore.gates import Checklist, Gate
+from legal_store.restore.loading import Loader, sets_unknown_parameters
+from legal_store.restore.sources import Backup, Source
+
+SafetyBackup = Callable[[], Manifest]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestorePlan:
+    """What to restore, into what, and what was said about it. `parameters` are psycopg2's for the live database."""
+
+    source: Source
+    parameters: dict[str, Any]
+    environment: str
+    production: bool = False
+    typed: str | None = None
+    other_environment: bool = False
+    create_roles: bool = False
+    owners: bool = True
+    in_place: bool = False
+    jobs: int = 2
+    safety_backup: SafetyBackup | None = None
+    """Makes and verifies a backup of the live database, and returns its manifest; None where there is to be none."""
+    checks: Sequence[Check] = DEFAULT_CHECKS
+
+    @property
+    def database(self) -> str:
+        return str(self.parameters["dbname"])
+
+
+class RestoreReport(NamedTuple):
+    """What a restore did. `previous` is the database that was live; `restore.undo` brings it back."""
+
+    database: str
+    source: str
+    gates: list[Gate]
+    previous: str | None
+    safety_backup: str | None
+    unavailable_seconds: float
+    seconds: float
+
+
+def restore(
+    plan: RestorePlan, *, progress: Progress = SILENT, show: Callable[[Gate], None] = lambda gate: None
+) -> RestoreReport:
+    """Replace the live database by what `plan` says, after every gate of the safety checklist. Returns the report.
+
+    The source is restored into a new database and checked; then names are swapped in one transaction, which
+    ends open sessions. The old database stays, for `undo`. With `in_place`, for logins that may not create
+    databases, the objects are replaced in one transaction instead.
+
+    `show` is called with each gate. Raises RefusedError at a closed gate, DamagedBackupError, RestoreError; the
+    live database is then what it was.
+    """
+    with server(plan.parameters) as opened, opened.locked(plan.database):
+        return _Restore(plan, opened, progress, Checklist(show)).run()
+
+
+@dataclass
+class _Restore:
+    plan: RestorePlan
+    server: Server
+    progress: Progress
+    checklist: Checklist
+    began: float = field(default_factory=time.monotonic)
+    safety: str | None = None
+    replaced: bool = False
+
+    def run(self) -> RestoreReport:
+        self._clean_up()
+        self._gates()
+        self._make_safety_backup()
+        if self.plan.in_place:
+            return self._in_place()
+        staged = name_for(self.plan.database, STAGED)
+        try:
+            return self._staged(staged)
+        except BaseException:
+            self._drop_staged(staged)
+            raise
+
+    def _gates(self) -> None:
+        plan, manifest = self.plan, self.plan.source.manifest
+        self.progress.step("gates")
+        add = self.checklist.add
+        add(gates.environment(manifest, plan.environment, other_allowed=plan.other_environment))
+        add(gates.confirmation(plan.database, plan.typed, production=plan.production))
+        add(self._authentic())
+        add(gates.versions(manifest, self.server.version, str(pg_restore())))
+        if plan.create_roles and manifest is not None:
+            self._create_roles(manifest)
+        add(gates.roles(manifest, self.server))
+        add(gates.disk_space(manifest, self.server))
+        add(gates.duration(manifest))
+        add(gates.open_sessions(self.server, plan.database))
+        add(self._mode())
+
+    def _authentic(self) -> Gate:
+        self.progress.step("check backup")
+        source = self.plan.source
+        try:
+            source.check(self.progress)
+        except DamagedBackupError as error:
+            self.checklist.show(Gate("backup", False, error.message, error.remedy))
+            raise
+        if isinstance(source, Backup):
+            how = "authentic" if source.manifest.encryption else "undamaged"
+            return Gate("backup", True, f"{source.name} is {how} and readable to its end")
+        return Gate("backup", None, f"{source.name} is readable; it carries no digest to compare with")
+
+    def _mode(self) -> Gate:
+        if self.plan.in_place and sets_unknown_parameters(self.server.version):
+            return Gate(
+                "mode",
+                False,
+                f"{pg_restore()} cannot restore in one transaction into a server older than 17",
+                "Use a login with CREATEDB, or the client programs of the server's version.",
+            )
+        if self.plan.in_place:
+            text = "in place: one transaction, the database is locked meanwhile; undo is restoring the safety backup"
+            return Gate("mode", None, text)
+        if not self.server.may_create():
+            return Gate(
+                "mode", False, "this login may not create databases", "Add --in-place, or use a login with CREATEDB."
+            )
+        return Gate("mode", True, "into a new database, swapped in when it is right; the old one is kept")
+
+    def _make_safety_backup(self) -> None:
+        if not self.server.exists(self.plan.database):
+            self.checklist.add(Gate("safety backup", None, "there is no live database to back up"))
+        elif self.plan.safety_backup is None:
+            self.checklist.add(Gate("safety backup", None, "none, as was asked for"))
+        else:
+            self.progress.step("safety backup")
+            self.safety = self.plan.safety_backup().name
+            self.checklist.add(Gate("safety backup", True, f"{self.safety} was made and verified"))
+
+    def _staged(self, staged: str) -> RestoreReport:
+        live = self.plan.database
+        there = self.server.exists(live)
+        self.progress.step("create")
+        self.server.create(staged, live if there else None, mark(STAGED, live, self.plan.source.name))
+        self._load(staged)
+        self._check(staged)
+        self.progress.step("settings")
+        if there:
+            self.server.copy_settings(live, staged)
+        self.progress.step("swap")
+        aside = name_for(live, BEFORE)
+        unavailable = self.server.swap(live, staged, aside, self.plan.source.name)
+        self.progress.step("swapped")
+        self._connectivity()
+        return self._report(aside if there else None, unavailable)
+
+    def _load(self, database: str) -> None:
+        try:
+            with self._loader(database) as loader:
+                loader.load(self.plan.source, self.progress)
+        except ProgramFailedError as error:
+            raise RestoreError(
+                f"{self.plan.source.name} could not be restored: {error}.", remedy=self._untouched()
+            ) from None
+        self.progress.step("analyze")
+        with connect(self.plan.parameters, dbname=database) as connection:
+            connection.rollback()
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute("ANALYZE")
+        connection.close()
+
+    def _check(self, database: str) -> None:
+        self.progress.step("check")
+        parameters = {**self.plan.parameters, "dbname": database}
+        for finding in run_checks(parameters, self.plan.source, tuple(self.plan.checks)):
+            self.checklist.show(_gate_of(finding))
+            self.checklist.gates.append(_gate_of(finding))
+            if finding.problems:
+                raise RestoreError(
+                    f"The restored database is not right: {'; '.join(finding.problems[:5])}.", remedy=self._untouched()
+                )
+
+    def _in_place(self) -> RestoreReport:
+        from legal_store.restore.in_place import replace_objects
+
+        self.progress.step("replace")
+        began = time.monotonic()
+        try:
+            with self._loader(self.plan.database) as loader:
+                replace_objects(self.plan.source, loader, self.progress)
+        except ProgramFailedError as error:
+            raise RestoreError(
+                f"{self.plan.source.name} could not be restored: {error}.", remedy=self._untouched()
+            ) from None
+        self.progress.step("replaced")
+        self.replaced = True
+        unavailable = time.monotonic() - began
+        self._check(self.plan.database)
+        self._connectivity()
+        return self._report(None, unavailable)
+
+    def _connectivity(self) -> None:
+        self.progress.step("connect")
+        connect(self.plan.parameters).close()
+        self.checklist.add(Gate("connectivity", True, f"{self.plan.database} answers"))
+
+    @contextmanager
+    def _loader(self, database: str) -> Iterator[Loader]:
+        with reachable({**self.plan.parameters, "dbname": database}) as parameters:
+            yield Loader(
+                parameters,
+                server_version=self.server.version,
+                jobs=self.plan.jobs,
+                maintenance_memory_mb=_maintenance_memory_mb(self.server),
+                owners=self.plan.owners,
+            )
+
+    def _create_roles(self, manifest: Manifest) -> None:
+        for name in manifest.contents.roles:
+            if not self.server.rows("SELECT FROM pg_roles WHERE rolname = %s", name):
+                self.server.run(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(name)))
+
+    def _clean_up(self) -> None:
+        """Drop what killed restores of this database have left; the lock says that none of them lives."""
+        self.progress.step("clean up")
+        for left in self.server.marked():
+            if left.kind == STAGED and left.of == self.plan.database:
+                self.server.drop(left.name)
+
+    def _drop_staged(self, staged: str) -> None:
+        """Best effort after a failure: what stays is marked, and the next restore drops it."""
+        try:
+            if any(found.name == staged and found.kind == STAGED for found in self.server.marked()):
+                self.server.drop(staged)
+        except (psycopg2.Error, RefusedError):
+            pass
+
+    def _report(self, previous: str | None, unavailable: float) -> RestoreReport:
+        return RestoreReport(
+            self.plan.database,
+            self.plan.source.name,
+            self.checklist.gates,
+            previous,
+            self.safety,
+            round(unavailable, 3),
+            round(time.monotonic() - self.began, 2),
+        )
+
+    def _untouched(self) -> str:
+        if self.replaced:
+            return f"{self.plan.database} holds the restored objects already; its safety backup is {self.safety}."
+        return f"The live database {self.plan.database} is what it was before."
+
+
+def _gate_of(finding: Finding) -> Gate:
+    if finding.problems:
+        return Gate(finding.name, False, "; ".join(finding.problems[:5]), "The restore is given up.")
+    return Gate(finding.name, True, finding.result)
+
+
+def _maintenance_memory_mb(opened: Server) -> int:
+    """Return maintenance_work_mem for building indexes: twice shared_buffers, a hint of how large the machine is."""
+    ((shared, now),) = opened.rows(
+        "SELECT pg_size_bytes(current_setting('shared_buffers')) / 1048576,"
+        " pg_size_bytes(current_setting('maintenance_work_mem')) / 1048576"
+    )
+    return int(max(now, min(1024, 2 * shared)))

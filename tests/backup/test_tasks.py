@@ -1,0 +1,165 @@
+"""The tasks as people run them, and the recipes of the documents."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from legal_store.backup import MasterKey, generate_key, make_backup
+from legal_store.backup.clients import child_environment, clients
+from legal_store.backup.comparing import differences
+from legal_store.backup.stores.local import LocalStore
+from legal_store.config import Url
+from tests.backup.conftest import contents, execute
+from tests.cli.conftest import Invoke, invoke  # noqa: F401  (a fixture)
+from tests.conftest import CHECKOUT, Cluster
+
+
+@pytest.fixture
+def person(cluster: Cluster, live: dict[str, Any], invoke: Invoke, tmp_path: Path) -> Invoke:  # noqa: F811
+    """`invoke` with the database and a folder of backups in its environment."""
+    url: Url = cluster.url(live["dbname"])
+
+    def run(*arguments: str, **variables: object) -> subprocess.CompletedProcess[str]:
+        folder = tmp_path / "backups"
+        return invoke(*arguments, **{"DATABASE_URL": url, "LEGAL_STORE_BACKUP_DIR": folder, **variables})
+
+    return run
+
+
+def _done(finished: subprocess.CompletedProcess[str], code: int = 0) -> subprocess.CompletedProcess[str]:
+    assert finished.returncode == code, finished.stderr
+    assert "Traceback" not in finished.stderr
+    return finished
+
+
+def test_a_day_with_backups(person: Invoke, live: dict[str, Any], tmp_path: Path) -> None:
+    before = contents(live)
+    key = str(tmp_path / "key")
+    _done(person("backup.keygen", "--file", key))
+    secret = {"LEGAL_STORE_BACKUP_KEY_FILE": key}
+    made = json.loads(_done(person("backup", "--compress", "--encrypt", "--verify", "--json", **secret)).stdout)
+    name = made["manifest"]["name"]
+    assert re.fullmatch(rf"backup-development-{live['dbname']}-\d{{8}}-\d{{6}}", name)
+    assert made["manifest"]["proof"]["level"] == "verified"
+    assert "proven" in _done(person("backup.drill", **secret)).stdout
+    listed = json.loads(_done(person("backup.list", "--json", **secret)).stdout)
+    assert [(one["name"], one["problem"]) for one in listed] == [(name, None)]
+    assert listed[0]["manifest"]["proof"]["level"] == "proven"
+
+    execute(live, "TRUNCATE events")
+    finished = _done(person("restore", "--latest", "--confirm", live["dbname"], **secret))
+    assert "ok   safety backup" in finished.stderr
+    assert differences(before, contents(live)) == []
+    _done(person("restore.undo", "--confirm", live["dbname"]))
+    assert execute(live, "SELECT count(*) FROM events") == [(0,)]
+
+    assert "dry run" in _done(person("backup.prune", "--days", "0", "--previous-days", "0", **secret)).stdout
+    assert len(json.loads(person("backup.list", "--json").stdout)) == 2
+    _done(person("backup.pin", "--name", name, "--reason", "audit", **secret))
+    _done(person("backup.prune", "--days", "0", "--previous-days", "0", "--yes", **secret))
+    table = _done(person("backup.list", **secret)).stdout
+    assert "pinned: audit" in table
+    assert name in table
+
+
+def test_a_restore_without_its_name_typed_is_refused(person: Invoke, live: dict[str, Any]) -> None:
+    _done(person("backup"))
+    finished = _done(person("restore", "--latest"), 2)
+    assert "STOP right database" in finished.stderr
+    assert f'--confirm "{live["dbname"]}"' in finished.stderr
+
+
+@pytest.mark.parametrize("sign", ["environment", "marker"])
+def test_production_is_recognized_by_any_sign(person: Invoke, live: dict[str, Any], sign: str) -> None:
+    variables = {"LEGAL_STORE_ENV": "production"} if sign == "environment" else {}
+    if sign == "marker":
+        execute(live, f"ALTER DATABASE {live['dbname']} SET legal_store.environment = 'production'")
+    _done(person("backup", **variables))
+    finished = _done(person("restore", "--latest", "--confirm", live["dbname"], **variables), 2)
+    assert f"restore production {live['dbname']}" in finished.stderr
+    _done(person("restore.undo", "--confirm", live["dbname"], **variables), 2)
+
+
+def test_damage_is_exit_code_1(person: Invoke, tmp_path: Path) -> None:
+    _done(person("backup", "--compress"))
+    (data,) = (tmp_path / "backups").glob("*.zst")
+    content = bytearray(data.read_bytes())
+    content[len(content) // 2] ^= 1
+    data.write_bytes(content)
+    assert "was changed or damaged" in _done(person("backup.verify"), 1).stderr
+    data.unlink()
+    assert "Damaged: backup-" in _done(person("backup.list"), 1).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("backup", "--compress", "--gzip"), "exclude each other"),
+        (("backup", "--remote-only"), "--upload"),
+        (("backup", "--encrypt"), "There is no key"),
+        (("restore",), "Say what to restore"),
+        (("backup", "--upload", "gopher://x"), "gopher"),
+        (("backup.prune", "--days", "-1"), "negative"),
+        (("render.list",), "RENDER_API_KEY"),
+    ],
+)
+def test_wrong_use_is_exit_code_2_and_one_paragraph(person: Invoke, arguments: tuple[str, ...], message: str) -> None:
+    finished = _done(person(*arguments), 2)
+    assert message in finished.stderr
+    assert len(finished.stderr.strip().splitlines()) <= 3
+
+
+@pytest.mark.parametrize("name", ["nothing", "backup-development-x-20250101-000000"])
+def test_a_backup_that_is_not_there_is_exit_code_3(person: Invoke, name: str) -> None:
+    assert "There is no backup" in _done(person("backup.verify", "--name", name), 3).stderr
+
+
+def test_a_key_in_the_folder_of_the_backups_is_refused(person: Invoke, tmp_path: Path) -> None:
+    finished = _done(person("backup.keygen", "--file", str(tmp_path / "backups" / "key")), 2)
+    assert "gets both" in finished.stderr
+    (tmp_path / "backups").mkdir()
+    generate_key(tmp_path / "backups" / "key")
+    finished = _done(person("backup", "--encrypt", "--key-file", str(tmp_path / "backups" / "key")), 2)
+    assert "gets both" in finished.stderr
+
+
+def test_the_recipe_of_the_documents_opens_an_encrypted_backup_without_us(live: dict[str, Any], tmp_path: Path) -> None:
+    key: MasterKey = generate_key(tmp_path / "key")
+    store = LocalStore(tmp_path / "backups")
+    made = make_backup(live, [store], environment="test", codec="zstd", master=key).manifest
+    text = (CHECKOUT / "docs" / "backup.md").read_text(encoding="utf-8")
+    recipe = re.search(r"```python\n(.+?)```", text, re.DOTALL)
+    assert recipe is not None
+    assert "legal_store" not in re.sub(
+        r'"legal_store backup[^"]*"', "", recipe[1].replace('b"legal_store', '"legal_store')
+    )
+    secret = bytes.fromhex((tmp_path / "key").read_text().strip())
+    program = f"NAME, SECRET = {made.name!r}, {secret!r}\n{recipe[1]}"
+    subprocess.run([sys.executable, "-c", program], cwd=store.folder, check=True)
+    listed = subprocess.run(
+        [clients("pg_restore")[0].path, "--list", store.folder / "plain.dump"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert "TABLE DATA public events_new" in listed.stdout
+
+
+def test_an_unencrypted_backup_opens_with_zstd_and_pg_restore_alone(live: dict[str, Any], store: LocalStore) -> None:
+    import zstandard
+
+    made = make_backup(live, [store], environment="test", codec="zstd").manifest
+    plain = zstandard.ZstdDecompressor().decompressobj().decompress(store.read(made.data_file))
+    listed = subprocess.run(
+        [clients("pg_restore")[0].path, "--list"],
+        input=plain, check=True, capture_output=True, env=child_environment({}) | dict(os.environ),
+    )  # fmt: skip
+    assert b"TABLE DATA public events_new" in listed.stdout
