@@ -45,6 +45,7 @@ class Finding(NamedTuple):
     status: str = "pass"
     reason: str = ""
     checks: dict[str, Any] = {}
+    seconds: float | None = None  # what it measured; the time of the whole probe where it could not
 
 
 def check_database_health(database: Database | None = None) -> Health:
@@ -125,7 +126,8 @@ def _checker(key: tuple[Any, ...], probe: Callable[[float], Finding]) -> HealthC
 
 def _answer(finding: Finding, seconds: float) -> Health:
     timestamp = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return Health(finding.status != "fail", seconds * 1000, timestamp, finding.status, finding.reason, finding.checks)
+    latency = (seconds if finding.seconds is None else finding.seconds) * 1000
+    return Health(finding.status != "fail", latency, timestamp, finding.status, finding.reason, finding.checks)
 
 
 def _probe_database(database: Database, deadline: float) -> Finding:
@@ -162,13 +164,12 @@ def _probe_database(database: Database, deadline: float) -> Finding:
         "pooler": database.pooler,
         "pool": stats._asdict(),
     }
+    took = answered - began
     if busy:
-        return Finding("warn", "all connections of the pool are in use", checks)
-    return (
-        Finding("warn", "the server is in recovery: it can be read only", checks)
-        if recovery
-        else Finding(checks=checks)
-    )
+        return Finding("warn", "all connections of the pool are in use", checks, took)
+    if recovery:
+        return Finding("warn", "the server is in recovery: it can be read only", checks, took)
+    return Finding(checks=checks, seconds=took)
 
 
 def _probe_redis(settings: Settings, deadline: float) -> Finding:
@@ -206,6 +207,7 @@ def _probe_redis(settings: Settings, deadline: float) -> Finding:
         "query_ms": round((answered - connected) * 1000, 3),
         "role": replication.get("role"),
     }
+    took = answered - began
     if checks["role"] != "master":
-        return Finding("warn", "the server is a replica: it can be read only", checks)
-    return Finding(checks=checks)
+        return Finding("warn", "the server is a replica: it can be read only", checks, took)
+    return Finding(checks=checks, seconds=took)

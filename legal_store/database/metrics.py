@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable
 from typing import NamedTuple
 
 # https://opentelemetry.io/docs/specs/semconv/database/database-metrics/, section "Connection pools"; seconds
@@ -12,15 +13,18 @@ BOUNDARIES = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
 class Histogram:
     """How often a time fell between two boundaries, and the sum of all times."""
 
-    __slots__ = ("counts", "sum")
+    __slots__ = ("counts", "listener", "sum")
 
     def __init__(self) -> None:
         self.counts = [0] * (len(BOUNDARIES) + 1)
         self.sum = 0.0
+        self.listener: Callable[[float], None] | None = None  # told of each time, under the pool's lock
 
     def record(self, seconds: float) -> None:
         self.counts[bisect_left(BOUNDARIES, seconds)] += 1
         self.sum += seconds
+        if self.listener is not None:
+            self.listener(seconds)
 
     @property
     def count(self) -> int:

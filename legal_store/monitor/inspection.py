@@ -89,7 +89,7 @@ def sizes(inspector: Inspector) -> Sizes:
     tables = inspector.rows(
         """
         SELECT c.relname AS table, greatest(c.reltuples, 0)::bigint AS rows_estimate,
-               pg_total_relation_size(c.oid) AS total_bytes, pg_relation_size(c.oid) AS table_bytes,
+               pg_total_relation_size(c.oid) AS total_bytes, pg_relation_size(c.oid) AS heap_bytes,
                pg_indexes_size(c.oid) AS index_bytes,
                CASE WHEN c.reltoastrelid = 0 THEN 0 ELSE pg_total_relation_size(c.reltoastrelid) END AS toast_bytes,
                coalesce(s.n_dead_tup, 0) AS dead_rows,

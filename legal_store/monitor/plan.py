@@ -110,4 +110,5 @@ def read_limits(connection: Any, granted: int | None, pooler: bool = False) -> S
 
     with connection.cursor() as cursor:
         cursor.execute(LIMITS_SQL, (APPLICATION_NAME,))
-        return ServerLimits(*cursor.fetchone(), granted, pooler)
+        maximum, superuser, reserved, others = cursor.fetchone()
+        return ServerLimits(maximum, superuser, reserved, others, granted, pooler)

@@ -27,6 +27,7 @@ def sizes(context: Context, json: bool = False) -> None:
     from legal_store.config import settings
     from legal_store.monitor.inspection import inspecting
     from legal_store.monitor.inspection import sizes as read
+    from legal_store.monitor.overview import human_bytes
 
     with inspecting(settings()) as inspector:
         found = read(inspector)
@@ -122,15 +123,6 @@ def pool_plan(
         )
 
 
-def human_bytes(count: float) -> str:
-    """Return 1536 as "1.5 kB"."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TB"
-
-
 def _show(rows: list[dict[str, Any]], title: str, json: bool) -> None:
     if json:
         print_json(rows)
@@ -141,6 +133,8 @@ def _show(rows: list[dict[str, Any]], title: str, json: bool) -> None:
 
 
 def _readable(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    from legal_store.monitor.overview import human_bytes
+
     return [
         {
             name.removesuffix("_bytes"): human_bytes(value) if name.endswith("bytes") else value

@@ -1,0 +1,138 @@
+"""What `status`, `doctor` and the db tasks show, on real servers in good and in bad order."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from legal_store import embedded
+from legal_store.config import Settings, Url
+from legal_store.monitor.checkup import checkup
+from legal_store.monitor.inspection import connections, inspecting, sizes, slow
+from legal_store.monitor.overview import last_backup, overview, remember_size
+from tests.conftest import CHECKOUT, MIGRATIONS
+
+
+@pytest.fixture
+def settings(servers: embedded.Servers, database_url: Url, tmp_path: Path) -> Settings:
+    return Settings.from_environ(
+        {
+            "DATABASE_URL": database_url,
+            "REDIS_URL": servers.redis.url,
+            "LEGAL_STORE_HOME": str(tmp_path),
+            "LEGAL_STORE_MIGRATIONS_DIR": str(MIGRATIONS),
+            "LEGAL_STORE_BACKUP_DIR": str(tmp_path / "backups"),
+        }
+    )
+
+
+def test_everything_in_good_order(settings: Settings) -> None:
+    states = {line.topic: line.state for line in overview(settings)}
+    assert states.pop("backup") == "look"
+    assert set(states.values()) == {"good"}, states
+    assert not [check for check in checkup(settings) if check.state == "bad"]
+
+
+def test_servers_that_are_away_are_bad_and_the_rest_is_still_shown(tmp_path: Path) -> None:
+    away = Settings.from_environ(
+        {
+            "DATABASE_URL": "postgresql://u:s3cret@127.0.0.1:1/x?sslmode=disable",
+            "REDIS_URL": "redis://:s3cret@127.0.0.1:1/0",
+            "LEGAL_STORE_BACKUP_DIR": str(tmp_path),
+        }
+    )
+    lines = {line.topic: line for line in overview(away)}
+    assert lines["PostgreSQL"].state == lines["Redis"].state == "bad" and "backup" in lines
+    assert "s3cret" not in str(lines) and "s3cret" not in str(checkup(away))
+    assert any(check.what == "PostgreSQL answers" and check.state == "bad" and check.remedy for check in checkup(away))
+
+
+def test_an_empty_database_has_remedies(settings: Settings, empty_database: Url) -> None:
+    from dataclasses import replace
+
+    bad = {
+        check.what: check for check in checkup(replace(settings, database_url=empty_database)) if check.state == "bad"
+    }
+    assert bad["migrations"].remedy == "Run `invoke migrate.deploy`." and "extensions" in bad
+
+
+def test_who_blocks_whom(settings: Settings, connection: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("LOCK TABLE firms")
+        with inspecting(settings) as waiting, inspecting(settings) as looking:
+            thread = threading.Thread(target=lambda: waiting.rows("SELECT count(*) FROM firms"))
+            thread.start()
+            holder = connection.info.backend_pid
+            for _ in range(200):
+                blocked = [row for row in connections(looking) if row["blocked_by"]]
+                if blocked:
+                    break
+            assert blocked[0]["blocked_by"] == [holder]
+            line = next(line for line in overview(settings) if line.topic == "blocked sessions")
+            assert line.state == "bad" and str(holder) in line.text
+            assert any("firms" in row["statement"] for row in slow(looking).statements)
+            cursor.execute("ROLLBACK")
+            thread.join()
+
+
+def test_sizes_name_tables_and_indexes_in_bad_order(settings: Settings, connection: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE big AS SELECT i, repeat('x', 200) AS t FROM generate_series(1, 20000) i")
+        cursor.execute("CREATE INDEX unused_one ON big (i)")
+        cursor.execute("DELETE FROM big WHERE i % 10 <> 0")
+        cursor.execute("ANALYZE big")
+        cursor.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'unused_one'::regclass")
+        with inspecting(settings) as inspector:
+            found = sizes(inspector)
+        table = found.tables[0]
+        assert table["table"] == "big" and table["total_bytes"] > 4_000_000
+        assert 0.7 * table["heap_bytes"] < table["bloat_bytes"] < table["heap_bytes"]
+        assert [row["index"] for row in found.invalid_indexes] == ["unused_one"]
+        cursor.execute("UPDATE pg_index SET indisvalid = true WHERE indexrelid = 'unused_one'::regclass")
+        with inspecting(settings) as inspector:
+            assert "unused_one" in [row["index"] for row in sizes(inspector).unused_indexes]
+
+
+def test_growth_is_told_by_what_was_remembered(tmp_path: Path) -> None:
+    day = 86_400
+    assert remember_size(tmp_path, "x", 1000, now=0) is None
+    assert remember_size(tmp_path, "x", 3000, now=2 * day) == 1000
+    assert remember_size(tmp_path, "other", 5, now=2 * day) is None
+    assert remember_size(tmp_path / "missing", "x", 1, now=0) is None
+    (tmp_path / "sizes.json").write_text("damaged")
+    assert remember_size(tmp_path, "x", 1, now=0) is None
+
+
+@pytest.mark.parametrize(("proof", "state"), [("made", "look"), ("verified", "look"), ("proven", "good")])
+def test_a_backup_counts_when_it_was_proven_to_restore(tmp_path: Path, proof: str, state: str) -> None:
+    (tmp_path / "b.manifest.json").write_text(json.dumps({"proof": {"level": proof}}))
+    assert last_backup(tmp_path)[0] == state
+
+
+@pytest.mark.parametrize(
+    "task",
+    ["status", "doctor", "health", "db.connections", "db.sizes", "db.slow", "db.pool-plan --instances 3"],
+)
+def test_tasks_print_json_and_text(task: str, settings: Settings) -> None:
+    environment = {
+        **os.environ,
+        "DATABASE_URL": str(settings.database_url),
+        "REDIS_URL": str(settings.redis_url),
+        "LEGAL_STORE_HOME": str(settings.home),
+    }
+    for flags in ([], ["--json"]):
+        finished = subprocess.run(
+            [sys.executable, "-m", "invoke", *task.split(), *flags],
+            cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert finished.returncode == 0 and finished.stdout, finished.stderr
+        if flags:
+            json.loads(finished.stdout)
