@@ -57,7 +57,7 @@ def check_database_health(database: Database | None = None) -> Health:
     from legal_store.database import db
 
     chosen = database or db
-    return _checker(("database", id(chosen)), lambda deadline: _probe_database(chosen, deadline)).check()
+    return _checker(("database", chosen), lambda deadline: _probe_database(chosen, deadline)).check()
 
 
 def check_redis_health(settings: Settings | None = None) -> Health:

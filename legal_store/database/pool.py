@@ -114,12 +114,6 @@ class Pool:
             self._open_one_more()
         connection.close()
 
-    def disown(self, connection: PooledConnection) -> None:
-        """Let the borrower keep the connection; its place in the pool is free again."""
-        with self.lock:
-            self.in_use.discard(connection)
-            self._open_one_more()
-
     def _take(self, began: float, timeout: float) -> PooledConnection:
         with self.lock:
             if self.idle:
