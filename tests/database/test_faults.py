@@ -207,15 +207,6 @@ def test_out_of_connections_the_pool_gets_by_with_what_it_has(
             cursor.execute("DROP ROLE narrow")
 
 
-def test_a_database_that_was_never_migrated_says_so(tmp_path: Path) -> None:
-    started = embedded.up(tmp_path, postgres_settings={"fsync": "off"})
-    try:
-        with pytest.raises(ServerUnavailableError, match=r"has not been migrated\. Run `invoke migrate\.deploy`"):
-            open_database(started.postgres.url).connect()
-    finally:
-        embedded.down(tmp_path)
-
-
 @pytest.fixture
 def two_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:
     """The homes of two more PostgreSQL servers, each with the service's role and nothing else."""
