@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import urllib.request
 from pathlib import Path
-from typing import Any
 
-from tests.database.conftest import eventually
+from tests.database.conftest import eventually, running
 
 FORKING = """
 import os, sys, threading
@@ -68,34 +66,27 @@ def test_a_forked_child_has_a_pool_of_its_own(database_url: str) -> None:
     assert finished.stdout.strip() == "both have their own", finished.stderr
 
 
-def test_gunicorn_with_preload(database_url: str, tmp_path: Path, connection: Any) -> None:
+def test_gunicorn_with_preload(database_url: str, tmp_path: Path) -> None:
     (tmp_path / "service.py").write_text(SERVICE)
-    log = (tmp_path / "log").open("w")
-    server = subprocess.Popen(
-        [sys.executable, "-m", "gunicorn", "--preload", "--workers=3", "--threads=2", "--bind=127.0.0.1:0",
-         "service:app"],
-        cwd=tmp_path, env={**environment(database_url), "PYTHONWARNINGS": "default"}, stderr=log, stdout=log,
-    )  # fmt: skip
-    try:
-        eventually(lambda: "Listening at" in (tmp_path / "log").read_text(), within=30)
-        address = (tmp_path / "log").read_text().partition("Listening at: ")[2].partition(" ")[0]
+    log = tmp_path / "log"
+    options = ["--preload", "--workers=3", "--threads=2", "--bind=127.0.0.1:0", "--graceful-timeout=2"]
+    command = [sys.executable, "-m", "gunicorn", *options, "service:app"]
+    with running(command, log, cwd=tmp_path, env={**environment(database_url), "PYTHONWARNINGS": "default"}):
+        eventually(lambda: "Listening at" in log.read_text(), within=60)
+        address = log.read_text().partition("Listening at: ")[2].partition(" ")[0]
         seen: dict[str, set[str]] = {}
 
         def ask() -> bool:
-            with urllib.request.urlopen(address, timeout=10) as answer:
+            with urllib.request.urlopen(address, timeout=30) as answer:
                 worker, session, parents = answer.read().decode().split()
             assert session != parents
             seen.setdefault(worker, set()).add(session)
             return len(seen) >= 2
 
-        eventually(ask, within=30)
+        eventually(ask, within=60)
         for _ in range(40):
             ask()
         sessions = [session for found in seen.values() for session in found]
         assert len(sessions) == len(set(sessions)), "no session is used by two workers"
-        with urllib.request.urlopen(f"{address}/api/health/database", timeout=10) as answer:
+        with urllib.request.urlopen(f"{address}/api/health/database", timeout=30) as answer:
             assert answer.status == 200
-    finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait(20)
-        log.close()

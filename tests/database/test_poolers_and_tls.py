@@ -20,7 +20,7 @@ import pytest
 from legal_store import check_database_health, firm
 from legal_store.database import Database, health
 from legal_store.errors import ServerUnavailableError
-from tests.database.conftest import MakeDatabase, eventually, open_database
+from tests.database.conftest import MakeDatabase, eventually, open_database, running
 from tests.proxy import TcpProxy
 
 PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
@@ -70,14 +70,9 @@ def bouncer_url(
         f"pool_mode=transaction\ndefault_pool_size=2\nunix_socket_dir=\nserver_tls_sslmode=disable\n"
         f"ignore_startup_parameters=extra_float_digits{ignored}\n"
     )
-    with (public_folder / "log").open("w") as log:
-        bouncer = subprocess.Popen(as_nobody(PGBOUNCER, config), stdout=log, stderr=log)
-    try:
-        eventually(lambda: _listens(port))
+    with running(as_nobody(PGBOUNCER, config), public_folder / "log"):
+        eventually(lambda: _listens(port), within=30)
         yield f"postgresql://legal_store@127.0.0.1:{port}/{parameters['dbname']}?sslmode=disable"
-    finally:
-        bouncer.terminate()
-        bouncer.wait(10)
 
 
 def _listens(port: int) -> bool:
@@ -140,21 +135,14 @@ def tls_server() -> Iterator[tuple[int, Path]]:
     (data / "pg_hba.conf").write_text("hostssl all all 127.0.0.1/32 trust\n")
     options = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "ssl": "on",
                "ssl_key_file": key, "ssl_cert_file": certificate, "fsync": "off"}  # fmt: skip
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen(
-            as_nobody(DEBIANS_POSTGRES / "postgres", "-D", data, *(f"--{k}={v}" for k, v in options.items())),
-            cwd=folder, stdout=log, stderr=log,
-        )  # fmt: skip
-    try:
-        eventually(lambda: "ready to accept connections" in (folder / "log").read_text(), within=30)
+    command = as_nobody(DEBIANS_POSTGRES / "postgres", "-D", data, *(f"--{k}={v}" for k, v in options.items()))
+    with running(command, folder / "log", cwd=folder):
+        eventually(lambda: "ready to accept connections" in (folder / "log").read_text(), within=60)
         with closing(psycopg2.connect(f"postgresql://legal_store@127.0.0.1:{port}/postgres")) as connection:
             connection.autocommit = True
             connection.cursor().execute("CREATE ROLE legal_store_service")
         yield port, certificate
-    finally:
-        server.terminate()
-        server.wait(20)
-        shutil.rmtree(folder)
+    shutil.rmtree(folder)
 
 
 def tls_url(port: int, query: str = "") -> str:
