@@ -12,7 +12,9 @@
     │   ├── PoolClosedError         the pool was closed for good
     │   ├── EmbeddedServerError     the development servers could not be started or stopped
     │   ├── MigrationError          a migration could not be applied
-    │   └── SeedError               seed data could not be read or loaded
+    │   ├── SeedError               seed data could not be read or loaded
+    │   ├── SessionGoneError        a session that was to be changed is over, revoked or was never there
+    │   └── SessionConflictError    somebody else changed the session first
     └── CheckFailedError            the question was answered, and the answer is "no" (exit code 1)
 
 A message says what failed, with which values; `remedy` says what to do next. Neither ever holds a password.
@@ -83,6 +85,14 @@ class MigrationError(OperationFailedError):
 
 class SeedError(OperationFailedError):
     """Seed data could not be read or loaded; nothing of it was kept."""
+
+
+class SessionGoneError(OperationFailedError):
+    """The session has ended, was deleted or revoked, or never was; it was not brought back."""
+
+
+class SessionConflictError(OperationFailedError):
+    """The session was changed by somebody else since it was read; nothing was written."""
 
 
 class CheckFailedError(LegalStoreError):
