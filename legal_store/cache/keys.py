@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import uuid
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 from legal_store.errors import WrongUseError
@@ -76,7 +77,7 @@ def dependencies(key: str) -> tuple[str, ...]:
     """Return the names of the generations that a value under `key` depends on."""
     parts = split(key)
     words = parts[:-1]
-    pairs = tuple(":".join(pair) for pair in zip(parts, parts[1:], strict=False))
+    pairs = tuple(":".join(pair) for pair in pairwise(parts))
     return tuple(dict.fromkeys((ALL, *words, *pairs, key)))
 
 

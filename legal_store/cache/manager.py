@@ -15,6 +15,7 @@ from legal_store.cache.flights import Flights
 from legal_store.cache.keys import Place, Space
 from legal_store.cache.loading import Loading, Policy
 from legal_store.cache.metrics import EntityMetrics, Metrics
+from legal_store.cache.rules import Event, Rules
 from legal_store.cache.store import AwayError, Begun, Store
 from legal_store.database.scope import current_firm
 from legal_store.errors import FirmScopeError, WrongUseError
@@ -71,6 +72,7 @@ class CacheManager:
         self._store = Store(self.connection, nearby_seconds)
         self._flights = Flights()
         self._metrics = Metrics()
+        self._rules = Rules()
 
     # reading and writing
 
@@ -258,6 +260,25 @@ class CacheManager:
             generations += found
         self._flights.ground()
         return self._store.remove(space.anchor, list(dict.fromkeys(generations)), strict=strict) is not None
+
+    def on(self, event: str, *patterns: str) -> None:
+        """Let an event invalidate patterns too, one line for each rule of a service:
+
+            cache_manager.on("task.updated", "task:{id}", "case:{case_id}")
+
+        See legal_store/cache/rules.py. Raises WrongUseError for a pattern that needs a scan.
+        """
+        self._rules.add(event, patterns)
+
+    def apply(self, events: Iterable[Event], *, strict: bool = False) -> bool:
+        """Invalidate what `events` make old, one round trip for each firm; return False when Redis is away.
+
+        `strict`: raise ServerUnavailableError instead.
+        """
+        done = True
+        for firm, patterns in self._rules.patterns(events).items():
+            done = self.invalidate_generations(firm, patterns, strict=strict) and done
+        return done
 
     def clear(self, *, seconds: float | None = None) -> Invalidated:
         """Remove every value of every firm, in steps; sessions and other keys stay."""

@@ -140,7 +140,7 @@ class Store:
     ) -> tuple[int, bool]:
         """Remove the keys that match a glob, step by step; return how many values went and whether all were seen."""
         deadline = None if seconds is None else time.monotonic() + seconds
-        failures: tuple[type[Exception], ...] = _redis_errors()
+        failures = _redis_errors()
         removed = 0
         try:
             for batch in self.connection.scan(pattern, key=anchor):
@@ -164,11 +164,12 @@ class Store:
     def _ask(self, call: Callable[[], T]) -> T:
         if not self.breaker.allows():
             raise AwayError("Redis is away; a probe is looking for it")
+        failures = _redis_errors()
         try:
             if self._pending:
                 self._remove_pending()
             answer = call()
-        except (*_redis_errors(), ConfigurationError) as error:
+        except failures as error:
             if _is_outage(error):
                 self.breaker.failed()
             raise AwayError(str(error)) from error
@@ -210,7 +211,7 @@ def _generation_ms(seconds: float) -> int:
 def _redis_errors() -> tuple[type[Exception], ...]:
     from redis.exceptions import RedisError
 
-    return (RedisError, OSError)
+    return (RedisError, OSError, ConfigurationError)
 
 
 def _is_outage(error: Exception) -> bool:

@@ -8,6 +8,7 @@ from peewee import SQL, Field, Model, classmethod_only
 
 from legal_store.database import db
 from legal_store.database.scope import FIRM_SETTING
+from legal_store.models.noted import note_row
 from legal_store.models.scoped import (
     ScopedAlias,
     ScopedDelete,
@@ -153,9 +154,12 @@ class Record(Model):
         return self._read_back(update, [f for f in _kept_by_server(self) if f.name not in changed])
 
     def _read_back(self, query: Any, columns: list[Field[Any]]) -> int:
+        query.row = self
         written = list(query.returning(*(columns or [type(self).id])).tuples().execute())
         for values in written:
             self._take_stored(columns, values)
+        if written:
+            note_row(self, query.verb, query._changed_fields())
         return len(written)
 
     def _take_stored(self, columns: list[Field[Any]], values: Any) -> None:
@@ -164,6 +168,18 @@ class Record(Model):
         row._dirty.clear()
         row.__dict__.pop("_handed_out", None)
         self._stored = True
+
+    def delete_instance(self, recursive: bool = False, delete_nullable: bool = False) -> int:
+        """Delete the row and return how many rows went; `recursive` as in Peewee."""
+        row: Any = self
+        if recursive:
+            return int(super().delete_instance(recursive, delete_nullable))
+        query: Any = type(self).delete().where(row._pk_expr())
+        query.row = row
+        deleted = int(query.execute())
+        if deleted:
+            note_row(row, "deleted")
+        return deleted
 
 
 class TimedRecord(Record):

@@ -8,6 +8,7 @@ from peewee import TextField
 
 from legal_store.database.scope import current_firm
 from legal_store.models.base import TimedRecord
+from legal_store.models.outbox import cache_events
 from legal_store.schema.fields import ReferenceField
 from legal_store.schema.objects import Unique
 
@@ -27,7 +28,10 @@ class Firm(TimedRecord):
 
     class Meta:
         table_name = "firms"
-        declared = (Unique("firms_vat_id_key", ("vat_id",)),)
+        declared = (
+            Unique("firms_vat_id_key", ("vat_id",)),
+            *cache_events("firms", "firm", ("id",), firm="id", on=("UPDATE", "DELETE")),
+        )
 
 
 def _backref(field: Any) -> str:

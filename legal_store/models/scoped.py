@@ -23,6 +23,7 @@ from peewee import (
 
 from legal_store.database.scope import current_firm, required_scope
 from legal_store.errors import FirmScopeError
+from legal_store.models.noted import NotedQuery
 
 
 class InFirm(Node):
@@ -70,16 +71,20 @@ class ScopedSelect(_StaysInFirm, ModelSelect):
         return on, *rest
 
 
-class ScopedUpdate(_StaysInFirm, ModelUpdate):
+class ScopedUpdate(_StaysInFirm, NotedQuery, ModelUpdate):
     """An UPDATE of the firm's rows only."""
 
 
-class ScopedDelete(_StaysInFirm, ModelDelete):
+class ScopedDelete(_StaysInFirm, NotedQuery, ModelDelete):
     """A DELETE of the firm's rows only."""
 
+    verb = "deleted"
 
-class ScopedInsert(ModelInsert):
+
+class ScopedInsert(NotedQuery, ModelInsert):
     """An INSERT that needs a scope; rows without a firm get the scope's."""
+
+    verb = "created"
 
     def __sql__(self, ctx: Any) -> Any:
         if getattr(self.model, "firm_column", None):
