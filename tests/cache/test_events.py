@@ -54,7 +54,7 @@ def subscriber(monkeypatch: pytest.MonkeyPatch) -> list[Change]:
     return told
 
 
-class Undone(Exception):
+class UndoneError(Exception):
     pass
 
 
@@ -87,8 +87,8 @@ def play(database: Any, steps: list[Any], block: Any = None) -> None:
                 with database.savepoint() if kind == "savepoint" and block is not None else database.atomic() as opened:
                     play(database, inner, opened)
                     if not keeps:
-                        raise Undone
-            except Undone:
+                        raise UndoneError
+            except UndoneError:
                 pass
 
 
@@ -315,10 +315,10 @@ def in_new_context(run: Any) -> None:
 
 def test_a_rollback_invalidates_nothing(cache: CacheManager, database: Any, world: World) -> None:
     keys = filled(cache, world)
-    with pytest.raises(Undone), database.atomic():
+    with pytest.raises(UndoneError), database.atomic():
         change_case(world)
         change_firm(world)
-        raise Undone
+        raise UndoneError
     assert gone(cache, world, keys) == set()
 
 
