@@ -103,7 +103,7 @@ class Store:
             for (place, header, body), life in zip(places, seconds, strict=True):
                 keys = (place.value, *place.generations)
                 arguments = (os.urandom(MARK_BYTES), _generation_ms(life), _ms(life), header, body)
-                pipeline.eval(PUT.source, len(keys), *keys, *arguments)
+                pipeline.execute_command("EVAL", PUT.source, len(keys), *keys, *arguments)
             pipeline.execute()
 
         self._ask(send)
@@ -195,7 +195,7 @@ class Store:
             self._pending.difference_update(names)
 
     def _probe(self) -> None:
-        self.connection.client.ping()
+        self.connection.look_again()
         self._remove_pending()
 
 

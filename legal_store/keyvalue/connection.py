@@ -94,6 +94,13 @@ class Connection:
                 if cursor == 0:
                     break
 
+    def look_again(self) -> None:
+        """Make sure that the server answers; in a cluster, learn anew which node holds what."""
+        client = self.client
+        if self.is_cluster:
+            client.nodes_manager.initialize()
+        client.ping()
+
     def close(self) -> None:
         """Close the pooled connections; the next use opens new ones."""
         with self._lock:

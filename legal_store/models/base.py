@@ -121,7 +121,13 @@ class Record(Model):
 
     def delete_instance(self, recursive: bool = False, delete_nullable: bool = False) -> int:
         """Delete the row; returns 1, or 0 when it was gone. Its dependents go or are cleared by their foreign keys."""
-        return int(super().delete_instance())
+        row: Any = self
+        query: Any = type(self).delete().where(row._pk_expr())
+        query.row = self
+        deleted = int(query.execute())
+        if deleted:
+            note_row(self, "deleted")
+        return deleted
 
     def save(self, force_insert: bool = False, only: Any = None) -> int:
         """Write the row, a new one by INSERT and a known one by UPDATE of its changed fields.
@@ -168,18 +174,6 @@ class Record(Model):
         row._dirty.clear()
         row.__dict__.pop("_handed_out", None)
         self._stored = True
-
-    def delete_instance(self, recursive: bool = False, delete_nullable: bool = False) -> int:
-        """Delete the row and return how many rows went; `recursive` as in Peewee."""
-        row: Any = self
-        if recursive:
-            return int(super().delete_instance(recursive, delete_nullable))
-        query: Any = type(self).delete().where(row._pk_expr())
-        query.row = row
-        deleted = int(query.execute())
-        if deleted:
-            note_row(row, "deleted")
-        return deleted
 
 
 class TimedRecord(Record):

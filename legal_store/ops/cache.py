@@ -6,6 +6,7 @@ from typing import Any
 
 from invoke import Context
 
+from legal_store.cli.confirm import confirm
 from legal_store.cli.render import print_json, print_table, say
 from legal_store.cli.task import task
 
@@ -54,7 +55,7 @@ def clear(context: Context, yes: bool = False, json: bool = False) -> None:
     """Remove all cached values of all firms, after a question; sessions stay."""
     from legal_store.cache import cache_manager
 
-    _confirm("Remove all cached values of all firms?", yes)
+    confirm("Remove all cached values of all firms?", yes=yes)
     _report(cache_manager.clear(), json)
 
 
@@ -105,14 +106,3 @@ def _report(done: Any, json: bool) -> None:
         print(f"Invalidated {done.pattern} (whatever matched is not served any more).")
     else:
         print(f"Removed {done.removed} values.")
-
-
-def _confirm(question: str, yes: bool) -> None:
-    import sys
-
-    from legal_store.errors import RefusedError
-
-    if yes:
-        return
-    if not sys.stdin.isatty() or input(f"{question} [y/N] ").strip().lower() not in ("y", "yes"):
-        raise RefusedError("Nothing was done.", remedy="Answer y, or give --yes.")

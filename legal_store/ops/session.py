@@ -6,13 +6,19 @@ from typing import Any
 
 from invoke import Context
 
+from legal_store.cli.confirm import confirm
 from legal_store.cli.render import print_json, print_table, say
 from legal_store.cli.task import task
 
 
 @task(
     "session.list",
-    help={"user": "only this user's", "firm": "only this firm's", "limit": "show at most so many", "json": "print JSON"},
+    help={
+        "user": "only this user's",
+        "firm": "only this firm's",
+        "limit": "show at most so many",
+        "json": "print JSON",
+    },
 )
 def list_sessions(context: Context, user: str = "", firm: str = "", limit: int = 100, json: bool = False) -> None:
     """List living sessions, the one seen last first; without --user or --firm it walks through all keys."""
@@ -75,7 +81,7 @@ def revoke(
     elif firm:
         ended = session_manager.delete_firm_sessions(firm)
     else:
-        _confirm("End the sessions of all users of all firms?", yes)
+        confirm("End the sessions of all users of all firms?", yes=yes)
         ended = session_manager.delete_all_sessions()
     print_json({"ended": ended}) if json else print(f"Ended {ended} sessions.")
 
@@ -99,14 +105,3 @@ def _wrong(message: str) -> None:
     from legal_store.errors import WrongUseError
 
     raise WrongUseError(message)
-
-
-def _confirm(question: str, yes: bool) -> None:
-    import sys
-
-    from legal_store.errors import RefusedError
-
-    if yes:
-        return
-    if not sys.stdin.isatty() or input(f"{question} [y/N] ").strip().lower() not in ("y", "yes"):
-        raise RefusedError("Nothing was done.", remedy="Answer y, or give --yes.")

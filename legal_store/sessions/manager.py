@@ -48,6 +48,15 @@ class _Place(NamedTuple):
     firm_epoch: str
 
 
+class _State(NamedTuple):
+    """A record as it is: its fields, what it says about itself, and whether its epochs are the present ones."""
+
+    place: _Place
+    fields: list[Any]
+    about: dict[str, Any]
+    lives: bool
+
+
 class SessionManager:
     """Sessions in Redis that end when they should and stay ended.
 
@@ -121,13 +130,13 @@ class SessionManager:
         user, firm = self._owners(data, None, None)
         tags = self._names.tags(user or f"id {session_id}", firm)
         previous = self._ask(lambda: self._located(session_id))
+        if previous is not None and previous.tags != tags:
+            self._ask(lambda: self._removed(previous.tags, hashed))
         self._ask(
             lambda: self.connection.client.set(
                 self._names.pointer(hashed), f"{tags.user}.{tags.firm}", px=_ms(self._absolute)
             )
         )
-        if previous is not None and previous.tags != tags:
-            self._ask(lambda: self.connection.client.unlink(previous.record))
         self._begin(session_id, tags, dict(data), user, firm, device, None, idle=ttl, replace=True)
 
     def get(self, session_id: str) -> Session | None:
@@ -235,7 +244,8 @@ class SessionManager:
         """Return the living sessions of a firm, the one seen last first."""
         tag = self._names.tags("", str(firm_id)).firm
         members = self._ask(lambda: self._listed(self._names.firm_index(tag)))
-        return self._infos([(user_tag, hashed) for user_tag, hashed in (_parted(member) for member in members)])
+        found = self._infos([_parted(member) for member in members])
+        return [info for info in found if info.firm_id == str(firm_id)]
 
     def list_all_sessions(self) -> Iterator[SessionInfo]:
         """Yield every living session, walking through the keys in steps."""
@@ -254,7 +264,8 @@ class SessionManager:
         matching = [hashed for hashed in hashes if hashed.startswith(ref)] if len(ref) >= 8 else []
         if len(matching) != 1:
             return False
-        return bool(self._ask(lambda: self._removed(Tags(tag, ""), matching[0])))
+        place = self._ask(lambda: self._states([(tag, matching[0])]))[0].place
+        return bool(self._ask(lambda: self._removed(place.tags, place.hashed)))
 
     def delete_firm_sessions(self, firm_id: Any) -> int:
         """End all sessions of a firm at once; return how many there were. No write that races with it survives."""
@@ -277,8 +288,7 @@ class SessionManager:
             indexes = [key for key in batch if key.endswith(b"}@index")]
             for index in indexes:
                 self._run(SWEEP, (index.decode(),))
-            dead = self._dead([_record_parts(key) for key in batch if b"}:" in key])
-            removed += sum(self._unlinked(dead)) if dead else 0
+            removed += self._bury([_record_parts(key) for key in batch if b"}:" in key])
         return removed
 
     def health(self) -> Any:
@@ -441,7 +451,7 @@ class SessionManager:
         pipeline.zrem(names.user_index(place.tags.user), place.hashed)
         pipeline.zrem(names.firm_index(place.tags.firm), f"{place.tags.user}.{place.hashed}")
         pipeline.unlink(names.pointer(place.hashed))
-        pipeline.execute()
+        self._ask(pipeline.execute)
 
     def _removed(self, tags: Tags, hashed: str) -> int:
         place = self._place(tags, hashed)
@@ -464,13 +474,13 @@ class SessionManager:
     def _infos_of(self, records: list[tuple[str, str]]) -> list[SessionInfo]:
         found = []
         states = self._ask(lambda: self._states(records))
-        for (_, hashed), (values, about, live) in zip(records, states, strict=True):
-            if live and values[6] is None:
-                found.append(_info(hashed, about, values[4], values[5]))
+        for state in states:
+            if state.lives and state.fields[6] is None:
+                found.append(_info(state.place.hashed, state.about, state.fields[4], state.fields[5]))
         return found
 
-    def _states(self, records: list[tuple[str, str]]) -> list[tuple[list[Any], dict[str, Any], bool]]:
-        """Return the fields of each record, what it says about itself, and whether its epochs are the present ones."""
+    def _states(self, records: list[tuple[str, str]]) -> list[_State]:
+        """Look at records, given by user tag and hash."""
         pipeline = self.connection.client.pipeline(transaction=False)
         for user_tag, hashed in records:
             pipeline.hmget(self._names.record(Tags(user_tag, ""), hashed), _FIELDS)
@@ -480,10 +490,13 @@ class SessionManager:
         firms = sorted({self._names.tags("", about["firm"]).firm for about in abouts if about})
         firm_epochs = self._epochs(firms)
         states = []
-        for values, user_epoch, about in zip(answers[::2], answers[1::2], abouts, strict=True):
-            firm_epoch = firm_epochs.get(self._names.tags("", about["firm"]).firm) if about else None
-            live = bool(about and user_epoch and firm_epoch and values[0] == user_epoch + firm_epoch)
-            states.append((values, about, live))
+        for (user_tag, hashed), values, user_epoch, about in zip(
+            records, answers[::2], answers[1::2], abouts, strict=True
+        ):
+            place = self._place(Tags(user_tag, self._names.tags("", about.get("firm", "")).firm), hashed)
+            firm_epoch = firm_epochs.get(place.tags.firm)
+            lives = bool(about and user_epoch and firm_epoch and values[0] == user_epoch + firm_epoch)
+            states.append(_State(place, values, about, lives))
         return states
 
     def _about(self, hashed: str, sealed: bytes | None) -> dict[str, Any]:
@@ -498,15 +511,13 @@ class SessionManager:
             pipeline.get(self._names.firm_epoch(tag))
         return dict(zip(firm_tags, pipeline.execute() if firm_tags else [], strict=True))
 
-    def _dead(self, records: list[tuple[str, str]]) -> list[str]:
-        if not records:
-            return []
-        states = self._ask(lambda: self._states(records))
-        return [
-            self._names.record(Tags(user_tag, ""), hashed)
-            for (user_tag, hashed), (values, _, live) in zip(records, states, strict=True)
-            if not live and values[0] is not None
-        ]
+    def _bury(self, records: list[tuple[str, str]]) -> int:
+        """Remove those of the records that were revoked, and their entries in lists; return how many."""
+        states = self._ask(lambda: self._states(records)) if records else []
+        dead = [state.place for state in states if not state.lives and state.fields[0] is not None]
+        for place in dead:
+            self._forget(place)
+        return sum(self._unlinked([place.record for place in dead])) if dead else 0
 
     def _unlinked(self, keys: list[Any]) -> list[int]:
         pipeline = self.connection.client.pipeline(transaction=False)

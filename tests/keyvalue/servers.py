@@ -7,12 +7,10 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
-
-import redis
 
 
 class RunningServer(NamedTuple):
@@ -43,30 +41,30 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(path: Path, folder: Path, *options: str, port: int = 0, wait: bool = True) -> Iterator[RunningServer]:
-    """Run a server that keeps nothing on disk; `options` as on its command line."""
-    port = port or free_port()
+def running(path: Path, folder: Path, *options: str, port: int = 0, plain: bool = True) -> Iterator[RunningServer]:
+    """Run a server that keeps nothing on disk; `options` as on its command line. `plain`: on a port without TLS."""
+    port = port or (free_port() if plain else 0)
     folder.mkdir(parents=True, exist_ok=True)
     arguments = [str(path), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", "", *options]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(arguments, stdout=log, stderr=log, cwd=folder)
     try:
-        if wait:
-            _await(port, process, folder / "log")
+        if plain:
+            wait_for(port)
         yield RunningServer(f"redis://127.0.0.1:{port}", port, process, folder)
+    except TimeoutError as error:
+        error.add_note((folder / "log").read_text())
+        raise
     finally:
         process.kill()
         process.wait()
 
 
-def _await(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(200):
-        if process.poll() is not None:
-            break
-        try:
-            with redis.Redis(port=port, socket_timeout=1) as client:
-                client.ping()
+def wait_for(port: int) -> None:
+    """Wait until something listens."""
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
-        except redis.ConnectionError:
-            time.sleep(0.05)
-    raise RuntimeError(f"the server did not start:\n{log.read_text()}")
+        time.sleep(0.02)
+    raise TimeoutError(f"nothing listens on port {port}")

@@ -161,11 +161,11 @@ class Sessions(RuleBasedStateMachine):
 @pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "encrypted"])
 def test_sessions_are_what_a_dict_would_be(redis_url: str, raw: redis.Redis, encrypted: bool) -> None:
     Sessions.url, Sessions.encrypted = redis_url, encrypted
-    examples = 500 if FULL else 25
+    examples = 500 if FULL else 15
     run_state_machine_as_test(
         Sessions,
         settings=settings(
-            max_examples=examples, stateful_step_count=30, deadline=None, database=None,
+            max_examples=examples, stateful_step_count=25, deadline=None, database=None,
             suppress_health_check=list(HealthCheck),
         ),
     )  # fmt: skip
