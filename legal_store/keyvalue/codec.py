@@ -14,6 +14,7 @@ from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 from importlib import import_module
 from typing import Any
 from uuid import UUID
@@ -49,8 +50,6 @@ def encode(value: Any) -> bytes:
 
 def decode(data: bytes | memoryview) -> Any:
     """Return the value that `encode` made `data` of, always a new object. Raises UnreadableError."""
-    import msgspec
-
     body = memoryview(data)
     try:
         if body[:1] == ZSTD:
@@ -59,7 +58,7 @@ def decode(data: bytes | memoryview) -> Any:
             body = body[1:]
         else:
             raise UnreadableError("unknown coding")
-        return msgspec.msgpack.decode(body, ext_hook=_restore)
+        return _decoder().decode(body)
     except UnreadableError:
         raise
     except Exception as error:
@@ -148,9 +147,14 @@ def _restore(code: int, data: memoryview) -> Any:
 
 
 def _unpack(data: memoryview) -> Any:
+    return _decoder().decode(data)
+
+
+@lru_cache(maxsize=1)
+def _decoder() -> Any:
     import msgspec
 
-    return msgspec.msgpack.decode(data, ext_hook=_restore)
+    return msgspec.msgpack.Decoder(ext_hook=_restore)
 
 
 def _text(data: memoryview) -> str:

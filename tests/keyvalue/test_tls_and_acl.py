@@ -20,10 +20,11 @@ FIRM = uuid.UUID(int=1)
 
 # what docs/cache-and-sessions.md recommends
 RIGHTS = (
-    "-@all +@read +@write +@scripting +@connection +info +dbsize +scan +ping +time -keys -flushdb -flushall -swapdb"
+    "-@all +@read +@write +@scripting +@connection +info +dbsize +scan +ping +time",
+    "-keys -flushdb -flushall -swapdb",
 )
 USERS = (
-    f"user service on >{PASSWORD} ~cache:* ~session:* resetchannels {RIGHTS}",
+    f"user service on >{PASSWORD} ~cache:* ~session:* resetchannels {' '.join(RIGHTS)}",
     f"user reader on >{PASSWORD} ~cache:* resetchannels -@all +get +mget +@connection",
     "user default off",
 )
