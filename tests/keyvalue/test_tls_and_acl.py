@@ -40,7 +40,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path
     (folder / "users.acl").write_text("\n".join(USERS) + "\n")
     options = (
         "--tls-cert-file", str(folder / "server.crt"), "--tls-key-file", str(folder / "server.key"),
-        "--tls-ca-cert-file", str(folder / "ca.crt"), "--tls-auth-clients", "no", "--aclfile", str(folder / "users.acl"),
+        "--tls-ca-cert-file", str(folder / "ca.crt"), "--tls-auth-clients", "no",
+        "--aclfile", str(folder / "users.acl"),
     )  # fmt: skip
     from tests.keyvalue.servers import free_port
 
