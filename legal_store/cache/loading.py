@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from contextvars import copy_context
 from typing import Any, NamedTuple
 
@@ -128,16 +129,15 @@ class Loading:
             return
         if begun.token is not None:
             self._count("early_refreshes")
-            work = (copy_context().run, self._load_and_keep_in_thread, begun)
-            threading.Thread(target=work[0], args=work[1:], name="cache-refresh", daemon=True).start()
+            work = (self._load_and_keep_in_thread, begun, _database_in_use())
+            threading.Thread(target=copy_context().run, args=work, name="cache-refresh", daemon=True).start()
 
-    def _load_and_keep_in_thread(self, begun: Begun) -> None:
+    def _load_and_keep_in_thread(self, begun: Begun, database: Any) -> None:
         try:
-            self._load_and_keep(begun)
+            with database.connection_context() if database is not None else nullcontext():
+                self._load_and_keep(begun)
         except Exception:
             _logger.warning("refreshing a cached %s in the background failed", self.place.entity, exc_info=True)
-        finally:
-            _close_connection_of_thread()
 
     def _together(self, lead: Callable[[], tuple[Any, list[bytes | None] | None]]) -> Any:
         """Lead the load of this key in this process, or wait for who does. _NOTHING: look into the cache again."""
@@ -257,10 +257,9 @@ def _pause(seconds: float) -> None:
     time.sleep(seconds)
 
 
-def _close_connection_of_thread() -> None:
-    """Give back the database connection that a loader opened in a thread of ours."""
+def _database_in_use() -> Any:
+    """Return the database if this thread has a connection of it: a loader in another thread will want one too."""
     import sys
 
-    database = sys.modules.get("legal_store.database")
-    if database is not None and not database.db.is_closed():
-        database.db.close()
+    module = sys.modules.get("legal_store.database")
+    return None if module is None or module.db.is_closed() else module.db

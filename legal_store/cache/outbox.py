@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from legal_store.cache.rules import Event
@@ -32,9 +33,10 @@ def drain(cache: CacheManager, database: Any = None, *, batch: int = BATCH) -> D
     from legal_store.database import all_firms, db
 
     events, firms = 0, set[Any]()
-    with all_firms(reason="cache outbox"):
+    database = database or db
+    with all_firms(reason="cache outbox"), database.connection_context() if database.is_closed() else nullcontext():
         while True:
-            with (database or db).atomic():
+            with database.atomic():
                 taken = _take(batch)
                 cache.apply(taken, strict=True)
             events += len(taken)

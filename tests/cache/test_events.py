@@ -19,7 +19,7 @@ from legal_store.cache import CacheManager
 from legal_store.cache.rules import DEFAULTS, Event, Rules, fill
 from legal_store.database import all_firms, changes, firm
 from legal_store.database.changes import Change
-from legal_store.errors import WrongUseError
+from legal_store.errors import LegalStoreError, WrongUseError
 from legal_store.models import (
     Case,
     CaseType,
@@ -128,14 +128,13 @@ def test_a_commit_that_postgresql_turns_into_a_rollback_tells_nothing(database: 
 
 def test_a_lost_connection_tells_nothing_of_what_it_carried(database: Any, subscriber: list[Change]) -> None:
     def work() -> None:
-        with pytest.raises(peewee.PeeweeException), database.atomic():
+        lost = (peewee.PeeweeException, LegalStoreError)
+        with pytest.raises(lost), database.connection_context(), database.atomic():
             Skill.create(skill_id="a", display_name="x")
             database.connection().close()
             Skill.create(skill_id="b", display_name="x")
-        database.close()
-        with database.atomic():
+        with database.connection_context(), database.atomic():
             Skill.create(skill_id="c", display_name="x")
-        database.close()
 
     worker = threading.Thread(target=work)
     worker.start()

@@ -312,3 +312,22 @@ def test_a_damaged_value_is_a_miss(cache: CacheManager, raw: redis.Redis) -> Non
         raw.set(name, damaged)
         assert cache.get("case:1") is None
         assert cache.get_or_load("case:1", lambda: "anew") == "anew"
+
+
+def test_a_background_load_has_a_database_connection_where_its_caller_had_one(redis_url: str, database: Any) -> None:
+    from legal_store.models import Skill
+
+    cache = CacheManager(redis_url, ttl=300)
+    done = threading.Event()
+
+    def load() -> int:
+        count: int = Skill.select().count()
+        if threading.current_thread().name == "cache-refresh":
+            done.set()
+        return count
+
+    cache.get_or_load("skill:count", load, 0.02, stale_while_revalidate=60, shared=True)
+    time.sleep(0.03)
+    cache.get_or_load("skill:count", load, 0.02, stale_while_revalidate=60, shared=True)
+    assert done.wait(10)
+    cache.close()
