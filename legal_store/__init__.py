@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from legal_store.cache import cache_manager as cache_manager
     from legal_store.config import Settings as Settings
     from legal_store.config import settings as settings
     from legal_store.database import Database as Database
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
     from legal_store.database.health import check_redis_health as check_redis_health
     from legal_store.errors import LegalStoreError as LegalStoreError
     from legal_store.models import *  # noqa: F403
+    from legal_store.sessions import session_manager as session_manager
 
 _HOMES = {
+    "legal_store.cache": ("cache_manager",),
     "legal_store.config": ("Settings", "settings"),
     "legal_store.database": ("Database", "all_firms", "current_firm", "db", "firm"),
     "legal_store.database.health": ("check_database_health", "check_redis_health"),
     "legal_store.errors": ("LegalStoreError",),
+    "legal_store.sessions": ("session_manager",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

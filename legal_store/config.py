@@ -24,6 +24,13 @@ class Url(str):
         return f"Url({mask_password(self)!r})"
 
 
+class Secret(str):
+    """A text whose repr does not show it."""
+
+    def __repr__(self) -> str:
+        return "Secret('***')"
+
+
 def mask_password(url: str) -> str:
     """Return `url` with its password as `***`, wherever it stands and however malformed the URL is."""
     if "://" not in url:
@@ -88,6 +95,18 @@ def _one_of(*allowed: str) -> Callable[[str], str]:
     return read
 
 
+def _secret(text: str) -> Secret:
+    if len(text) < 32:
+        raise ValueError("at least 32 characters, for instance of `openssl rand -base64 48`")
+    return Secret(text)
+
+
+def _switch(text: str) -> bool:
+    if text not in ("0", "1"):
+        raise ValueError("0 or 1")
+    return text == "1"
+
+
 def _path(text: str) -> Path:
     try:
         return Path(text).expanduser()
@@ -139,6 +158,15 @@ class Settings:
         "REDIS_URL", _url("redis", "rediss", "unix"), None,
         "Redis or Valkey to use; without it the embedded server (an error in production)")  # fmt: skip
     session_ttl_s: int = _variable("REDIS_SESSION_TTL", _integer(1), 86_400, "life of a session, in seconds")
+    session_absolute_ttl_s: int = _variable(
+        "REDIS_SESSION_ABSOLUTE_TTL", _integer(1), 604_800, "longest life of a session that is refreshed, in seconds"
+    )
+    session_secret: Secret | None = _variable(
+        "LEGAL_STORE_SESSION_SECRET", _secret, None,
+        "keys the hashes of session ids and their encryption; needed in production")  # fmt: skip
+    session_encrypted: bool = _variable(
+        "REDIS_SESSION_ENCRYPTED", _switch, False, "1: what sessions hold is encrypted in Redis (AES-256-GCM)"
+    )
     cache_ttl_s: int = _variable(
         "REDIS_CACHE_DEFAULT_TTL", _integer(1), 300, "default life of a cached value, in seconds"
     )
@@ -181,6 +209,8 @@ class Settings:
 
 
 def _shown(name: str, text: str) -> str:
+    if name.endswith("_secret"):
+        return "***"
     return mask_password(text) if name.endswith("_url") else repr(text)
 
 

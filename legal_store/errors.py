@@ -14,7 +14,9 @@
     │   ├── MigrationError          a migration could not be applied
     │   ├── SeedError               seed data could not be read or loaded
     │   ├── BackupError             a backup could not be made, read, listed or removed
-    │   └── RestoreError            a restore or its undo failed; the message says which database is live
+    │   ├── RestoreError            a restore or its undo failed; the message says which database is live
+    │   ├── SessionGoneError        a session that was to be changed is over, revoked or was never there
+    │   └── SessionConflictError    somebody else changed the session first
     └── CheckFailedError            the question was answered, and the answer is "no" (exit code 1)
         └── DamagedBackupError      a backup is not what it was when it was made, or not ours
 
@@ -96,6 +98,14 @@ class BackupError(OperationFailedError):
 
 class RestoreError(OperationFailedError):
     """A restore, or its undo, failed; the message says which database is live."""
+
+
+class SessionGoneError(OperationFailedError):
+    """The session has ended, was deleted or revoked, or never was; it was not brought back."""
+
+
+class SessionConflictError(OperationFailedError):
+    """The session was changed by somebody else since it was read; nothing was written."""
 
 
 class CheckFailedError(LegalStoreError):

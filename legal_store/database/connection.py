@@ -13,6 +13,7 @@ import psycopg2.extensions
 from peewee import InterfaceError, OperationalError
 from playhouse.pool import PooledPostgresqlDatabase
 
+from legal_store.database.changes import ChangeTracking
 from legal_store.errors import NotConnectedError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 ConnectHook = Callable[[Any], None]
 
 
-class Database(PooledPostgresqlDatabase):
+class Database(ChangeTracking, PooledPostgresqlDatabase):
     """A pool of connections to one PostgreSQL. It reads its settings at the first connection, not at import.
 
     A thread borrows a connection with `with db:` (one transaction) or `with db.connection_context():` (none) and

@@ -9,6 +9,7 @@ from peewee import SQL, Field, Model, classmethod_only
 from legal_store.database import db
 from legal_store.database.scope import FIRM_SETTING, required_scope
 from legal_store.errors import FirmScopeError
+from legal_store.models.noted import note_row
 from legal_store.models.scoped import (
     ScopedAlias,
     ScopedDelete,
@@ -138,7 +139,13 @@ class Record(Model):
 
     def delete_instance(self, recursive: bool = False, delete_nullable: bool = False) -> int:
         """Delete the row; returns 1, or 0 when it was gone. Its dependents go or are cleared by their foreign keys."""
-        return int(super().delete_instance())
+        row: Any = self
+        query: Any = type(self).delete().where(row._pk_expr())
+        query.row = self
+        deleted = int(query.execute())
+        if deleted:
+            note_row(self, "deleted")
+        return deleted
 
     def save(self, force_insert: bool = False, only: Any = None) -> int:
         """Write the row, a new one by INSERT and a known one by UPDATE of its changed fields.
@@ -170,9 +177,12 @@ class Record(Model):
         return self._read_back(update, [f for f in _kept_by_server(self) if f.name not in changed])
 
     def _read_back(self, query: Any, columns: list[Field[Any]]) -> int:
+        query.row = self
         written = list(query.returning(*(columns or [type(self).id])).tuples().execute())
         for values in written:
             self._take_stored(columns, values)
+        if written:
+            note_row(self, query.verb, query._changed_fields())
         return len(written)
 
     def _take_stored(self, columns: list[Field[Any]], values: Any) -> None:

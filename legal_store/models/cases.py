@@ -8,6 +8,7 @@ from peewee import DateField, DecimalField, TextField
 
 from legal_store.models.clients import Client
 from legal_store.models.firms import FirmRecord
+from legal_store.models.outbox import cache_events
 from legal_store.models.users import User
 from legal_store.schema.fields import NOW, EnumField, FirmReferenceField, JsonField, TimestampField
 from legal_store.schema.objects import Check, Default, Index, Unique
@@ -81,6 +82,7 @@ class Case(FirmRecord):
                 ("firm_id", "next_hearing_date"),
                 where="next_hearing_date IS NOT NULL",
             ),
+            *cache_events("cases", "case", ("id",), on=("UPDATE", "DELETE")),
         )
 
 

@@ -5,13 +5,22 @@ from legal_store.database.scope import SERVICE_ROLE
 from legal_store.models.audit import REFUSE_CHANGE
 from legal_store.models.base import CURRENT_FIRM, TOUCH_UPDATED_AT
 from legal_store.models.discovery import TEMPLATE_STATISTICS, VIEWS
+from legal_store.models.outbox import RECORD_CACHE_EVENTS, RECORD_ROLE_CHANGE, CacheEvent
 from legal_store.models.skills import SKILL_STATISTICS
 from legal_store.schema.objects import Schema
 
 SCHEMA = Schema(
     extensions=("uuid-ossp", "vector", "pg_trgm"),
     service_role=SERVICE_ROLE,
-    functions=(TOUCH_UPDATED_AT, CURRENT_FIRM, SKILL_STATISTICS, TEMPLATE_STATISTICS, REFUSE_CHANGE),
+    functions=(
+        TOUCH_UPDATED_AT,
+        CURRENT_FIRM,
+        SKILL_STATISTICS,
+        TEMPLATE_STATISTICS,
+        REFUSE_CHANGE,
+        RECORD_CACHE_EVENTS,
+        RECORD_ROLE_CHANGE,
+    ),
     models=(
         models.Skill,
         models.SkillVersion,
@@ -31,6 +40,7 @@ SCHEMA = Schema(
         models.Task,
         models.UserAuditLog,
         models.CaseAuditLog,
+        CacheEvent,
     ),
     views=VIEWS,
 )

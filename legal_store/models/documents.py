@@ -9,6 +9,7 @@ from pgvector.peewee import VectorField
 
 from legal_store.models.cases import Case
 from legal_store.models.firms import FirmRecord
+from legal_store.models.outbox import cache_events
 from legal_store.models.users import User
 from legal_store.schema.fields import EnumField, FirmReferenceField, JsonField
 from legal_store.schema.objects import Check, Default, Index
@@ -61,4 +62,6 @@ class Document(FirmRecord):
             Index("documents_firm_id_case_id_idx", ("firm_id", "case_id", "created_at DESC")),
             Index("documents_firm_id_type_status_idx", ("firm_id", "document_type", "status")),
             Index("documents_firm_id_created_by_idx", ("firm_id", "created_by_id")),
+            *cache_events("documents", "document", ("case_id",), on=("INSERT", "DELETE")),
+            *cache_events("documents", "document", ("id", "case_id"), on=("UPDATE",)),
         )

@@ -8,6 +8,7 @@ from peewee import TextField
 
 from legal_store.database.scope import current_firm
 from legal_store.models.base import TimedRecord
+from legal_store.models.outbox import cache_events
 from legal_store.models.scoped import refuse_other_firm
 from legal_store.schema.fields import ReferenceField
 from legal_store.schema.objects import Unique
@@ -28,7 +29,10 @@ class Firm(TimedRecord):
 
     class Meta:
         table_name = "firms"
-        declared = (Unique("firms_vat_id_key", ("vat_id",), across_firms="two firms never share a VAT id"),)
+        declared = (
+            Unique("firms_vat_id_key", ("vat_id",), across_firms="two firms never share a VAT id"),
+            *cache_events("firms", "firm", ("id",), firm="id", on=("UPDATE", "DELETE")),
+        )
 
 
 class OwnerField(ReferenceField):

@@ -30,6 +30,7 @@ from peewee import (
 
 from legal_store.database.scope import as_firm_id, current_firm, current_scope, required_scope
 from legal_store.errors import FirmScopeError
+from legal_store.models.noted import NotedQuery
 
 
 class ScopedMetadata(Metadata):
@@ -185,16 +186,20 @@ class _LimitedWrite(_OfOneScope):
         return super(_LimitedWrite, query).__sql__(ctx)  # type: ignore[misc]
 
 
-class ScopedUpdate(_LimitedWrite, ModelUpdate):
+class ScopedUpdate(_LimitedWrite, NotedQuery, ModelUpdate):
     """An UPDATE of the firm's rows only."""
 
 
-class ScopedDelete(_LimitedWrite, ModelDelete):
+class ScopedDelete(_LimitedWrite, NotedQuery, ModelDelete):
     """A DELETE of the firm's rows only."""
 
+    verb = "deleted"
 
-class ScopedInsert(_OfOneScope, ModelInsert):
+
+class ScopedInsert(_OfOneScope, NotedQuery, ModelInsert):
     """An INSERT; rows without a firm get the scope's, and ON CONFLICT changes rows of the firm only."""
+
+    verb = "created"
 
     def __sql__(self, ctx: Any) -> Any:
         query: Any = self

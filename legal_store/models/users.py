@@ -7,6 +7,7 @@ from enum import StrEnum
 from peewee import BooleanField, TextField, UUIDField
 
 from legal_store.models.firms import FirmRecord
+from legal_store.models.outbox import ROLE_CHANGES, cache_events
 from legal_store.schema.fields import EnumField, JsonField, TimestampField
 from legal_store.schema.objects import Check, Default, Index, Unique
 
@@ -52,6 +53,8 @@ class User(FirmRecord):
             Check("users_email_lowercase_check", "email = lower(btrim(email)) AND email <> ''"),
             Index("users_firm_id_role_idx", ("firm_id", "role")),
             Index("users_firm_id_last_active_idx", ("firm_id", "last_active DESC NULLS LAST")),
+            *cache_events("users", "user", ("id",), on=("DELETE",)),
+            ROLE_CHANGES,
         )
 
     @property

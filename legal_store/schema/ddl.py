@@ -27,7 +27,11 @@ def create_statements(schema: Schema) -> list[str]:
         *(statement for model in schema.models for statement in isolate(model)),
         *(statement for model in schema.models for statement in create_comments(model)),
         *(view.create() for view in schema.views),
-        *(grant(model._meta.table_name, model.service_rights, schema.service_role) for model in schema.models),
+        *(
+            grant(model._meta.table_name, model.service_rights, schema.service_role)
+            for model in schema.models
+            if model.service_rights
+        ),
         *(grant(view.name, "SELECT", schema.service_role) for view in schema.views),
     ]
 

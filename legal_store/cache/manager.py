@@ -1,0 +1,410 @@
+"""The cache as services see it."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import random
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, ParamSpec, TypeVar
+
+from legal_store.cache import entry
+from legal_store.cache.flights import Flights
+from legal_store.cache.keys import Place, Space
+from legal_store.cache.loading import Loading, Policy
+from legal_store.cache.metrics import EntityMetrics, Metrics
+from legal_store.cache.rules import Event, Rules
+from legal_store.cache.store import AwayError, Begun, Store
+from legal_store.database.scope import current_firm
+from legal_store.errors import FirmScopeError, WrongUseError
+from legal_store.keyvalue import Connection, Limits, codec
+
+PREFIX = "cache:"
+# the first calls of an outage cost one of these each, and then the breaker is open
+LIMITS = Limits(connect=0.1, answer=0.1)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Invalidated(NamedTuple):
+    """What an invalidation did. By generation, values stay in memory until their end and are never served."""
+
+    pattern: str
+    by: str  # "generation" or "scan"
+    removed: int  # values that were found and removed at once
+    complete: bool  # False: time was up, or Redis is away and the rest follows when it is back
+
+
+class Fence(NamedTuple):
+    """The state of a key before its value is read from the database; `set` refuses the value if it changed since."""
+
+    key: str
+    marks: list[bytes]
+
+
+class CacheManager:
+    """A cache of values for services: keyed by firm, never stale after an invalidation, and never in the way.
+
+    Keys are `{service}:{entity}:{id}`, or shorter. They belong to the firm of the scope (`with
+    legal_store.firm(...)`) or to the one given as `firm=`; what belongs to no firm needs `shared=True`. While Redis
+    is away, every read is a miss after at most 100 ms, and after two of them at once.
+
+    `url`: of Redis, by default that of the settings; `ttl`: seconds, by default REDIS_CACHE_DEFAULT_TTL (5 min);
+    `nearby_seconds`: how long this process may serve a value without asking Redis, 0 for never. In that time it does
+    not see the invalidations of other processes.
+    """
+
+    def __init__(
+        self,
+        url: str | Callable[[], str] | None = None,
+        *,
+        ttl: float | None = None,
+        prefix: str = PREFIX,
+        nearby_seconds: float = 0.0,
+        limits: Limits = LIMITS,
+    ) -> None:
+        self.connection = Connection(url, limits)
+        self.prefix = prefix
+        self._ttl = ttl
+        self._store = Store(self.connection, nearby_seconds)
+        self._flights = Flights()
+        self._metrics = Metrics()
+        self._rules = Rules()
+
+    # reading and writing
+
+    def get(self, key: str, default: Any = None, *, firm: Any = None, shared: bool = False) -> Any:
+        """Return the value under `key`, a new object each time; `default` where there is none."""
+        place = self._space(firm, shared).place(key)
+        try:
+            found = self._store.find(place)
+        except AwayError:
+            self._metrics.count(place.entity, "degraded")
+            return default
+        return self._served(place, found, default)
+
+    def get_many(self, keys: Iterable[str], *, firm: Any = None, shared: bool = False) -> dict[str, Any]:
+        """Return the values that are there, by key, in one round trip."""
+        space = self._space(firm, shared)
+        places = {key: space.place(key) for key in keys}
+        if not places:
+            return {}
+        try:
+            found = self._store.find_many(list(places.values()))
+        except AwayError:
+            for place in places.values():
+                self._metrics.count(place.entity, "degraded")
+            return {}
+        served = {
+            key: self._served(place, one, _MISSING) for (key, place), one in zip(places.items(), found, strict=True)
+        }
+        return {key: value for key, value in served.items() if value is not _MISSING}
+
+    def set(
+        self,
+        key: str,
+        value: Any,
+        ttl: float | None = None,
+        *,
+        firm: Any = None,
+        shared: bool = False,
+        fence: Fence | None = None,
+    ) -> bool:
+        """Keep `value` for `ttl` seconds (by default 5 minutes, less up to a tenth); return whether it was kept.
+
+        A value that was read from the database before an invalidation is kept by `set` all the same, because nobody
+        can tell: use `get_or_load`, or take a `fence` before reading. Raises WrongUseError for a value of a type
+        that cannot be kept.
+        """
+        place = self._space(firm, shared).place(key)
+        if fence is not None:
+            return self._set_fenced(place, value, self._lifetime(ttl), fence)
+        return self._put({place: value}, ttl)
+
+    def set_many(
+        self, values: Mapping[str, Any], ttl: float | None = None, *, firm: Any = None, shared: bool = False
+    ) -> bool:
+        """Keep several values in one round trip; return whether they were kept."""
+        space = self._space(firm, shared)
+        return self._put({space.place(key): value for key, value in values.items()}, ttl) if values else True
+
+    def fence(self, key: str, *, firm: Any = None, shared: bool = False) -> Fence | None:
+        """Return the state of `key` to hand to `set` later; None while Redis is away."""
+        place = self._space(firm, shared).place(key)
+        try:
+            return Fence(key, self._store.fence(place, self._default_ttl))
+        except AwayError:
+            return None
+
+    def get_or_load(
+        self,
+        key: str,
+        load: Callable[[], Any],
+        ttl: float | None = None,
+        *,
+        stale_while_revalidate: float = 0.0,
+        stale_if_error: float = 0.0,
+        negative_ttl: float | None = None,
+        load_limit: float = 10.0,
+        firm: Any = None,
+        shared: bool = False,
+    ) -> Any:
+        """Return the value under `key`, calling `load()` and keeping its result when there is none.
+
+        Of all threads and processes that miss the key at once, one loads. A value loaded before an invalidation is
+        not kept after it. Shortly before its end a value is loaded anew by one reader (XFetch). Options in seconds:
+        see Policy. Raises what `load` raises.
+        """
+        place = self._space(firm, shared).place(key)
+        seconds = self._default_ttl if ttl is None else _positive(ttl)
+        policy = Policy(seconds, stale_while_revalidate, stale_if_error, negative_ttl, load_limit)
+        return Loading(self._store, self._flights, self._metrics, place, load, policy).value()
+
+    def cached(self, key: str, ttl: float | None = None, **options: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:
+        """Cache the results of a function under `key`, a template over its arguments:
+
+            @cache_manager.cached("billing:case:{case_id}", ttl=60)
+            def balance(case_id): ...
+
+        Options as in `get_or_load`. The function gets `cache_key(...)` and `invalidate(...)`, which take the same
+        arguments.
+        """
+
+        def decorate(function: Callable[P, R]) -> Callable[P, R]:
+            signature = inspect.signature(function)
+
+            def cache_key(*args: P.args, **kwargs: P.kwargs) -> str:
+                bound = signature.bind(*args, **kwargs)
+                bound.apply_defaults()
+                return key.format_map({name: _part(name, value) for name, value in bound.arguments.items()})
+
+            @functools.wraps(function)
+            def call(*args: P.args, **kwargs: P.kwargs) -> R:
+                value: R = self.get_or_load(
+                    cache_key(*args, **kwargs), lambda: function(*args, **kwargs), ttl, **options
+                )
+                return value
+
+            def invalidate(*args: P.args, **kwargs: P.kwargs) -> bool:
+                where = {name: options[name] for name in ("firm", "shared") if name in options}
+                return self.delete(cache_key(*args, **kwargs), **where)
+
+            call.cache_key = cache_key  # type: ignore[attr-defined]
+            call.invalidate = invalidate  # type: ignore[attr-defined]
+            return call
+
+        return decorate
+
+    def exists(self, key: str, *, firm: Any = None, shared: bool = False) -> bool:
+        """Whether a value is there that `get` would return. Not counted as a hit or a miss."""
+        try:
+            found = self._store.find(self._space(firm, shared).place(key))
+        except AwayError:
+            return False
+        return found is not None and found.is_fresh(time.time())
+
+    # invalidating
+
+    def delete(self, key: str, *, firm: Any = None, shared: bool = False) -> bool:
+        """Remove one value; return whether it was there. What is being loaded for it now will not be kept.
+
+        `case:123` also invalidates that case in every service (`billing:case:123`). While Redis is away it returns
+        False, and the removal follows before this process reads from Redis again.
+        """
+        space = self._space(firm, shared)
+        place = space.place(key)
+        self._flights.ground()
+        removed = self._store.remove(place.generations[0], [space.generation(key), place.value], strict=False)
+        return bool(removed and removed[1])
+
+    def invalidate(
+        self,
+        pattern: str,
+        *,
+        firm: Any = None,
+        shared: bool = False,
+        seconds: float | None = None,
+        strict: bool = False,
+    ) -> Invalidated:
+        """Make all values under `pattern` invalid, also those that are being loaded now.
+
+        `*`, `case:*`, `case:123`, `user:123:*`, `billing:*`, `billing:case:*` take one round trip however many
+        values there are. Other globs (`case:1*`) walk through the keys in steps of a thousand, for at most `seconds`,
+        and raise ServerUnavailableError when Redis goes away. `strict`: raise it for the former too.
+        """
+        space = self._space(firm, shared)
+        self._flights.ground()
+        generations = space.generations_of(pattern)
+        if generations is not None:
+            removed = self._store.remove(space.anchor, generations, strict=strict)
+            return Invalidated(pattern, "generation", 0, removed is not None)
+        self._store.nearby.forget(space.anchor)
+        glob, separator = space.glob(pattern), space.value_start
+        count, complete = self._store.remove_matching(
+            glob, space.anchor, seconds, lambda name: name.startswith(separator)
+        )
+        return Invalidated(pattern, "scan", count, complete)
+
+    def invalidate_generations(self, firm: uuid.UUID | None, patterns: Iterable[str], *, strict: bool = False) -> bool:
+        """Make the values under several documented patterns of one firm (None: the shared space) invalid in one
+        round trip; return False when Redis is away. Raises WrongUseError for a pattern that needs a scan."""
+        space = Space(self.prefix, firm)
+        generations: list[str] = []
+        for pattern in patterns:
+            found = space.generations_of(pattern)
+            if found is None:
+                raise WrongUseError(f"The pattern {pattern!r} needs a scan; events cannot wait for one.")
+            generations += found
+        self._flights.ground()
+        return self._store.remove(space.anchor, list(dict.fromkeys(generations)), strict=strict) is not None
+
+    def on(self, event: str, *patterns: str) -> None:
+        """Let an event invalidate patterns too, one line for each rule of a service:
+
+            cache_manager.on("task.updated", "task:{id}", "case:{case_id}")
+
+        See legal_store/cache/rules.py. Raises WrongUseError for a pattern that needs a scan.
+        """
+        self._rules.add(event, patterns)
+
+    def apply(self, events: Iterable[Event], *, strict: bool = False) -> bool:
+        """Invalidate what `events` make old, one round trip for each firm; return False when Redis is away.
+
+        `strict`: raise ServerUnavailableError instead.
+        """
+        done = True
+        for firm, patterns in self._rules.patterns(events).items():
+            done = self.invalidate_generations(firm, patterns, strict=strict) and done
+        return done
+
+    def clear(self, *, seconds: float | None = None) -> Invalidated:
+        """Remove every value of every firm, in steps; sessions and other keys stay."""
+        from legal_store.keyvalue.globs import escape
+
+        self._flights.ground()
+        self._store.nearby.forget_all()
+        removed, complete = self._store.remove_matching(f"{escape(self.prefix)}*", None, seconds, _is_value)
+        return Invalidated("*", "scan", removed, complete)
+
+    # watching
+
+    def metrics(self) -> list[EntityMetrics]:
+        """Return what this process counted, per entity. Asks no server."""
+        return self._metrics.read()
+
+    def stats(self) -> Any:
+        """Return how many keys there are, how many of them sessions and cached values, and the memory they use.
+
+        Does not walk through the keys: above 2,000 of them, the two parts are estimated from a sample. Raises
+        ServerUnavailableError.
+        """
+        from legal_store.keyvalue.statistics import read_statistics
+
+        return read_statistics(self.connection, cache_prefix=self.prefix)
+
+    def health(self) -> Any:
+        """Return whether Redis answers, how fast, and what is not as it should be. Never raises."""
+        from legal_store.keyvalue.health import check
+
+        return check(self.connection, bypassed=self._store.breaker.is_open)
+
+    def close(self) -> None:
+        """Close the connections and end the thread that looks for a lost server. The next use opens new ones."""
+        self._store.breaker.stop()
+        self.connection.close()
+
+    # parts
+
+    def _space(self, firm: Any, shared: bool) -> Space:
+        if shared:
+            if firm is not None:
+                raise WrongUseError("A key is either a firm's or shared.", remedy="Give firm= or shared=True.")
+            return Space(self.prefix, None)
+        owner = current_firm() if firm is None else firm_id_of(firm)
+        if owner is None:
+            raise FirmScopeError(
+                "A cached value belongs to a firm, and no firm was named.",
+                remedy="Use `with legal_store.firm(firm_id): ...`, give firm=, or, for what belongs to no firm "
+                "(skills), shared=True.",
+            )
+        return Space(self.prefix, owner)
+
+    def _served(self, place: Place, found: entry.Entry | None, default: Any) -> Any:
+        if found is not None and found.is_fresh(time.time()):
+            try:
+                value = codec.decode(found.body)
+            except codec.UnreadableError:
+                pass
+            else:
+                self._metrics.count(place.entity, "hits")
+                return value
+        self._metrics.count(place.entity, "misses")
+        return default
+
+    def _put(self, values: Mapping[Place, Any], ttl: float | None) -> bool:
+        lives = [self._lifetime(ttl) for _ in values]
+        now = time.time()
+        items = [
+            (place, entry.header(now, life, 0.0), codec.encode(value))
+            for (place, value), life in zip(values.items(), lives, strict=True)
+        ]
+        try:
+            self._store.put(items, lives)
+        except AwayError:
+            return False
+        return True
+
+    def _set_fenced(self, place: Place, value: Any, life: float, fence: Fence) -> bool:
+        if not place.value.endswith(f":{fence.key}"):
+            raise WrongUseError(f"This fence is of {fence.key!r}.", remedy="Take one for each key.")
+        begun = Begun(None, None, list(fence.marks))
+        try:
+            kept = self._store.keep(place, begun, entry.header(time.time(), life, 0.0), codec.encode(value), life)
+        except AwayError:
+            return False
+        if not kept:
+            self._metrics.count(place.entity, "refused_stores")
+        return kept
+
+    @property
+    def _default_ttl(self) -> float:
+        if self._ttl is None:
+            from legal_store.config import settings
+
+            return settings().cache_ttl_s
+        return self._ttl
+
+    def _lifetime(self, ttl: float | None) -> float:
+        return entry.lifetime(self._default_ttl if ttl is None else _positive(ttl), random.random())  # noqa: S311
+
+
+_MISSING = object()
+
+
+def firm_id_of(firm: Any) -> uuid.UUID:
+    """Return the id of a firm given as UUID, text or Firm. Raises FirmScopeError."""
+    given = getattr(firm, "id", firm)
+    try:
+        return given if isinstance(given, uuid.UUID) else uuid.UUID(str(given))
+    except ValueError:
+        raise FirmScopeError(f"{given!r} is no firm's id.", remedy="Give a UUID, its text, or a Firm.") from None
+
+
+def _is_value(name: bytes) -> bool:
+    return b"}:" in name
+
+
+def _part(name: str, value: Any) -> str:
+    text = str(getattr(value, "id", value))
+    if ":" in text:
+        raise WrongUseError(f"The argument {name}={text!r} holds a colon, which divides the parts of a key.")
+    return text
+
+
+def _positive(ttl: float) -> float:
+    if not 0 < ttl <= 365 * 86_400:
+        raise WrongUseError(f"A cached value lives more than 0 seconds and at most a year, not {ttl}.")
+    return ttl

@@ -1,0 +1,5 @@
+"""Redis, Valkey or Redis Cluster: one connection that knows its time limits and explains its failures."""
+
+from legal_store.keyvalue.connection import Connection, Limits, Script
+
+__all__ = ["Connection", "Limits", "Script"]

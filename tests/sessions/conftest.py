@@ -1,0 +1,3 @@
+from tests.keyvalue.fixtures import key_value_server, raw, redis_url
+
+__all__ = ["key_value_server", "raw", "redis_url"]
