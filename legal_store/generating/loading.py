@@ -1,0 +1,321 @@
+"""Loading a generated market: checks, catalogue, rows by several processes, indexes, statistics; resumable throughout."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psycopg2
+from psycopg2 import sql
+
+from legal_store.config import Settings
+from legal_store.database import Database
+from legal_store.database.explain import connection_failure, statement_failure
+from legal_store.database.target import connection_parameters, describe_target
+from legal_store.errors import RefusedError, SeedError, WrongUseError
+from legal_store.generating import indexes, ledger
+from legal_store.generating.copying import content_hash
+from legal_store.generating.ledger import Removed, Run
+from legal_store.generating.market import Catalogue, Market
+from legal_store.generating.plan import Plan, make_plan
+from legal_store.generating.recipe import Recipe, read_recipe
+from legal_store.generating.tables import CATALOGUE, COLUMNS
+from legal_store.generating.workers import Job, load_portions
+from legal_store.seeding import SeedSet, read_seed_set
+from legal_store.seeding import seed as load_seed_set
+
+Progress = Callable[[str, int, int], None]
+"""Told the stage ("rows", "indexes", "statistics"), how much of it is done and how much there is."""
+
+REBUILD_FROM_ROWS = 20_000
+_LOCK = 7_236_110_943  # any number: held for the whole load, so that there is one at a time
+_BIG_TABLES = tuple(COLUMNS)
+
+
+class GeneratedTable(NamedTuple):
+    table: str
+    rows: int
+
+
+class GenerateReport(NamedTuple):
+    """What a load made. `content_hash` is the same for the same recipe, seed and size, wherever it is made."""
+
+    recipe: str
+    seed: int
+    firms: int
+    rows: int
+    content_hash: str
+    tables: tuple[GeneratedTable, ...]
+    resumed_at: int
+    """Rows that an earlier, interrupted run had committed."""
+    already_there: bool
+    """The database holds exactly this market from an earlier run; nothing was done."""
+    seconds: float
+    """How long this run took, indexes and statistics included."""
+
+
+def generate(
+    settings: Settings,
+    folder: Path,
+    *,
+    seed: int = 1,
+    firms: int | None = None,
+    rows: int | None = None,
+    workers: int = 2,
+    progress: Progress = lambda stage, done, total: None,
+) -> GenerateReport:
+    """Fill the database with a market made by the recipe in `folder`: `firms` firms, or `rows` rows, or both.
+
+    Rows already there stay. Where the load is large for the database, indexes and constraints of the tables are
+    taken away first and put back at the end, so that nobody else should work there meanwhile. A run that was ended
+    in the middle is gone on with by calling this again with the same values; the result is the same.
+
+    Raises RefusedError for a production database that holds rows, and WrongUseError for a size too small, data of
+    the same seed that is there already, or an unfinished run of other values. Raises SeedError for a recipe with
+    faults, with nothing written, or when the load stops, with all committed portions kept; ServerUnavailableError.
+    """
+    began = time.monotonic()
+    recipe = read_recipe(folder)
+    plan = make_plan(recipe, seed=seed, firms=firms, rows=rows)
+    _read_catalogue(recipe)  # its faults are told before anything is written
+    parameters = connection_parameters(settings)
+    with _errors_explained(parameters), closing(psycopg2.connect(**parameters)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute("SET statement_timeout = 0")
+            _take_lock(cursor)
+            load = _Load(settings, parameters, recipe, plan, workers, progress, cursor)
+            return load.run()._replace(seconds=round(time.monotonic() - began, 2))
+
+
+def is_worth_rebuilding(present: int, planned: int) -> bool:
+    """Say whether making all indexes anew costs less than adding `planned` rows to those of `present` rows."""
+    return planned >= REBUILD_FROM_ROWS and planned >= present
+
+
+class _Load:
+    """One call of generate(). `cursor` is on a connection that commits each statement and holds the lock."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        parameters: dict[str, Any],
+        recipe: Recipe,
+        plan: Plan,
+        workers: int,
+        progress: Progress,
+        cursor: Any,
+    ) -> None:
+        self.settings, self.parameters = settings, parameters
+        self.recipe, self.plan = recipe, plan
+        self.workers, self.progress, self.cursor = workers, progress, cursor
+        self.wanted = Run(recipe.name, recipe.digest, plan.seed, len(plan.firms), plan.rows)
+
+    def run(self) -> GenerateReport:
+        if ledger.exists(self.cursor):
+            self._check_same_run()
+        else:
+            _refuse_production_with_rows(self.cursor, self.settings)
+            if self._is_there():
+                return self._report(Counter(), "", resumed_at=0, already_there=True)
+            self._begin()
+        resumed_at = self._load_rows()
+        self._put_back()
+        self._gather_statistics()
+        counts, digests = self._counted()
+        ledger.drop(self.cursor)
+        return self._report(counts, content_hash(digests), resumed_at=resumed_at, already_there=False)
+
+    def _check_same_run(self) -> None:
+        found = ledger.read_run(self.cursor)
+        if found != self.wanted:
+            raise WrongUseError(
+                f"An unfinished load of the recipe {found.recipe!r} with seed {found.seed}, {found.firms:,} firms and "
+                f"{found.rows:,} rows is in this database"
+                + (", and the recipe's files were edited since." if found._replace(digest="") == self.wanted._replace(
+                    digest="") else "."),
+                remedy=f"Go on with it: `invoke seed --set {found.recipe} --seed {found.seed} --scale {found.firms} "
+                f"--rows {found.rows}`, or start anew with `invoke migrate.reset`.",
+            )
+
+    def _is_there(self) -> bool:
+        """Say whether this market is in the database. Raises WrongUseError if another one of its seed is."""
+        market = Market.of(self.recipe, self.plan, Catalogue(("",), ("",), ("",)))
+        ends = {0, len(self.plan.firms) - 1}
+        expected = {market.firm(index).id: self.plan.firms[index].users for index in ends}
+        self.cursor.execute(
+            "SELECT replace(f.id::text, '-', ''), (SELECT count(*) FROM users u WHERE u.firm_id = f.id) "
+            "FROM firms f WHERE f.id = ANY (%s::uuid[])",
+            (list(expected),),
+        )
+        found = dict(self.cursor.fetchall())
+        if found and found != expected:
+            raise WrongUseError(
+                f"This database holds firms that were generated with seed {self.plan.seed}, of another size or recipe.",
+                remedy="Another --seed adds firms of its own; `invoke migrate.reset` starts anew.",
+            )
+        return bool(found)
+
+    def _begin(self) -> None:
+        """Load the catalogue, and note the run; then take indexes away if that pays."""
+        self._seed_catalogue()
+        present = _row_estimate(self.cursor)
+        with closing(indexes.builder(self.parameters)) as connection, connection, connection.cursor() as cursor:
+            ledger.create(cursor, self.wanted)
+            if is_worth_rebuilding(present, self.plan.rows):
+                indexes.take_away(cursor, _BIG_TABLES)
+
+    def _seed_catalogue(self) -> None:
+        database = Database()
+        database.configure(self.settings)
+        try:
+            with database.connection_context():
+                load_seed_set(database, self.recipe.folder, name="catalogue", today=self.recipe.today)
+        finally:
+            database.close_all()
+
+    def _load_rows(self) -> int:
+        """Write what is missing. Return how many rows were there."""
+        done = ledger.portions_done(self.cursor)
+        missing = [portion for portion in self.plan.portions if portion.number not in done]
+        written = resumed_at = self.plan.rows - sum(portion.rows for portion in missing)
+        self.progress("rows", written, self.plan.rows)
+
+        def count(rows: int) -> None:
+            nonlocal written
+            written += rows
+            self.progress("rows", written, self.plan.rows)
+
+        job = Job(self.recipe.folder, self.plan, _catalogue(self.cursor, self.recipe), self.parameters)
+        # with references in place firms have to come before their cases: one process keeps the order
+        parallel = self.workers if ledger.read_removed(self.cursor) else 1
+        if missing:
+            load_portions(job, missing, min(parallel, len(missing)), count)
+        return resumed_at
+
+    def _put_back(self) -> None:
+        removed = ledger.read_removed(self.cursor)
+        made = 0
+        self.progress("indexes", made, len(removed))
+
+        def count(item: Removed) -> None:
+            nonlocal made
+            made += 1
+            self.progress("indexes", made, len(removed))
+
+        indexes.put_back(self.parameters, removed, count)
+
+    def _gather_statistics(self) -> None:
+        """Analyze the tables, and write into the catalogue what the rows say about it."""
+        tables = (*_BIG_TABLES, *CATALOGUE)
+        for number, table in enumerate(tables):
+            self.progress("statistics", number, len(tables))
+            if table == CATALOGUE[0]:
+                self.cursor.execute(_DESCRIBE_TYPES)
+            self.cursor.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(table)))
+        self.progress("statistics", len(tables), len(tables))
+
+    def _counted(self) -> tuple[Counter[str], list[str]]:
+        counts: Counter[str] = Counter()
+        digests = []
+        for _, digest, by_table in ledger.portion_notes(self.cursor):
+            counts.update(by_table)
+            digests.append(digest)
+        return counts, digests
+
+    def _report(self, counts: Counter[str], digest: str, *, resumed_at: int, already_there: bool) -> GenerateReport:
+        tables = tuple(GeneratedTable(table, counts[table]) for table in COLUMNS if counts[table])
+        plan = self.plan
+        return GenerateReport(
+            self.recipe.name, plan.seed, len(plan.firms), plan.rows, digest, tables, resumed_at, already_there, 0.0
+        )
+
+
+_DESCRIBE_TYPES = """
+UPDATE document_type_registry AS r
+SET total_occurrences = seen.total, first_seen_date = seen.first, last_seen_date = seen.last,
+    sample_document_ids = seen.samples
+FROM (
+    SELECT registry_id, count(*) AS total, min(detected_at) AS first, max(detected_at) AS last,
+           (array_agg(document_id ORDER BY detected_at, document_id))[:5] AS samples
+    FROM document_type_instances GROUP BY registry_id
+) AS seen
+WHERE seen.registry_id = r.id
+"""
+
+
+def _take_lock(cursor: Any) -> None:
+    cursor.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,))
+    if cursor.fetchone() != (True,):
+        raise WrongUseError("Another load is at work in this database.", remedy="Wait for it to end.")
+
+
+def _refuse_production_with_rows(cursor: Any, settings: Settings) -> None:
+    url = str(settings.database_url or "")
+    if not (settings.production or "render.com" in url or "production" in url):
+        return
+    for table in (*COLUMNS, *CATALOGUE):
+        cursor.execute(sql.SQL("SELECT EXISTS (SELECT FROM {})").format(sql.Identifier(table)))
+        if cursor.fetchone() == (True,):
+            raise RefusedError(
+                f"This is a production database and {table} holds rows: invented data does not belong there.",
+                remedy="Generate into a development or staging database.",
+            )
+
+
+def _row_estimate(cursor: Any) -> int:
+    """Return about how many rows the tables hold: PostgreSQL's own estimate, and at least the rows of firms."""
+    cursor.execute(
+        "SELECT coalesce(sum(n_live_tup), 0) FROM pg_stat_user_tables WHERE relid = ANY (%s::regclass[])",
+        (list(COLUMNS),),
+    )
+    return int(cursor.fetchone()[0])
+
+
+def _read_catalogue(recipe: Recipe) -> SeedSet:
+    return read_seed_set(recipe.folder, "catalogue", datetime.combine(recipe.today, datetime.min.time()))
+
+
+def _catalogue(cursor: Any, recipe: Recipe) -> Catalogue:
+    """Return the ids that the rows of the recipe's catalogue have in this database, in the order of its files."""
+    rows = _read_catalogue(recipe).rows
+
+    def ids(table: str, key: str) -> tuple[str, ...]:
+        names = [row.values[key] for row in rows[table]]
+        cursor.execute(
+            sql.SQL("SELECT {key}, replace(id::text, '-', '') FROM {table} WHERE {key} = ANY (%s)").format(
+                key=sql.Identifier(key), table=sql.Identifier(table)
+            ),
+            (names,),
+        )
+        found = dict(cursor.fetchall())
+        return tuple(found[name] for name in names)
+
+    return Catalogue(
+        ids("skills", "skill_id"),
+        ids("document_type_registry", "discovered_type_normalized"),
+        ids("romanian_templates", "template_slug"),
+    )
+
+
+@contextmanager
+def _errors_explained(parameters: dict[str, Any]) -> Iterator[None]:
+    try:
+        yield
+    except psycopg2.OperationalError as error:
+        if error.pgcode is None:
+            raise connection_failure(error, describe_target(parameters)) from None
+        raise _stopped(error) from error
+    except psycopg2.Error as error:
+        raise _stopped(error) from error
+
+
+def _stopped(error: psycopg2.Error) -> SeedError:
+    failure = statement_failure(error, "Generating")
+    remedy = failure.remedy or "Run the same command again: it goes on where this one stopped."
+    return SeedError(f"{failure.message} What was committed stays.", remedy=remedy)
