@@ -61,6 +61,10 @@ class _Case(NamedTuple):
     parties: dict[str, Any]
     cluster: int
 
+    @property
+    def last_second(self) -> int:
+        return self.end * DAY + 64_000
+
 
 class _Portion:
     """Makes the rows of one portion."""
@@ -127,7 +131,7 @@ class _Portion:
     def _case_row(self, client: _Client) -> _Case:
         draw, day = self.draw, self.calendar.day
         status, opened, closed = self._life()
-        kind, words = draw.choice("cases.type"), self.recipe.words
+        kind = draw.choice("cases.type")
         parties = self._parties(client, opened)
         self.case_count += 1
         parties["case_number"] = number = f"CASE-{day(opened)[:4]}-{self.number + self.case_count:05}"
@@ -144,10 +148,8 @@ class _Portion:
             f"{day(closed) if closed else NULL}\t{worth}\t{parties['court']}\t{parties['judge']}\t{hearing}\t"
             f'{{"language": "{client.language}", "chamber": {draw.between(1, 9)}}}'
         )
-        words_end = closed or self.calendar.today - 1
-        return _Case(
-            case_id, number, client.language, opened, words_end, closed is not None, title, parties, draw.bits(60)
-        )
+        end = closed or self.calendar.today - 1
+        return _Case(case_id, number, client.language, opened, end, closed is not None, title, parties, draw.bits(60))
 
     def _life(self) -> tuple[str, int, int | None]:
         """Return status, day of opening and day of closing of a case."""
@@ -212,7 +214,7 @@ class _Portion:
         for _ in range(number):
             if version and self.draw.happens("new_version_share"):
                 version += 1
-                second = min(second + self.draw.between(1, 20) * DAY, case.end * DAY + 64_000)
+                second = min(second + self.draw.between(1, 20) * DAY, case.last_second)
             else:
                 kind, version, second = self.draw.choice("documents.document_type"), 1, self._second(case)
                 title = f"{self.draw.one_of(self.recipe.titles[case.language][kind])} – {case.parties['client']}"
@@ -225,9 +227,8 @@ class _Portion:
     def _document(self, case: _Case, writer: CaseWriter, kind: str, title: str, version: int, second: int) -> str:
         draw, moment = self.draw, self.calendar.moment
         document_id = draw.id(second)
-        changed = min(second + draw.between(0, 6 * DAY), case.end * DAY + 64_000)
-        at = moment(second)
-        heading = f"{title}. {case.number}, {at[:10]}."
+        at, changed = moment(second), moment(max(second, min(second + draw.between(0, 6 * DAY), case.last_second)))
+        heading = f"{title}. {case.parties['client']} / {case.parties['opponent']}. {case.number}, {at[:10]}."
         content, size = writer.content(draw, kind, heading)
         status = draw.choice("documents.status")
         if case.is_over and not self.covering:
@@ -238,7 +239,7 @@ class _Portion:
         if draw.happens("embedding_share") or (self.covering and not self.rows["documents"]):
             vector = self.market.embeddings.vector(draw, case.cluster, kind)
         self.rows["documents"].append(
-            f"{document_id}\t{at}\t{moment(max(second, changed))}\t{self.firm.id}\t{case.id}\t{title}\t{kind}\t{status}\t"
+            f"{document_id}\t{at}\t{changed}\t{self.firm.id}\t{case.id}\t{title}\t{kind}\t{status}\t"
             f"{content}\t{file_name}\t{size * draw.between(3, 60)}\t{mime}\t"
             f"https://storage.example.com/{self.firm.id}/{case.number}/{file_name}\t{version}\t"
             f"{'ft'[draw.happens('ai_share')]}\t{draw.early_one_of(self.firm.people).id}\t{vector}\t"
@@ -263,16 +264,19 @@ class _Portion:
         done, worked = NULL, NULL
         estimated = draw.between(1, 60)
         if status == "Completed":
-            finished = max(second, min(second + draw.between(3600, 25 * DAY), case.end * DAY + 64_000))
+            finished = max(second, min(second + draw.between(3600, 25 * DAY), case.last_second))
             done, worked = moment(finished), str(max(1, estimated + draw.between(-20, 30)) / 4)
         title = draw.one_of(self.recipe.tasks[kind]).format(
-            client=case.parties["client"], opponent=case.parties["opponent"], court=case.parties["court"], matter=case.title
+            client=case.parties["client"],
+            opponent=case.parties["opponent"],
+            court=case.parties["court"],
+            matter=case.title,
         )
         assigned = NULL if draw.random() < 0.06 else draw.early_one_of(self.firm.people).id
         at = moment(second)
+        changed = at if done is NULL else done
         self.rows["tasks"].append(
-            f"{draw.id(second)}\t{at}\t{at if done is NULL else done}\t{self.firm.id}\t{case.id}\t{title}\t{case.number}\t"
-            f"{kind}\t{status}\t{draw.choice('tasks.priority')}\t{assigned}\t{draw.early_one_of(self.firm.people).id}\t"
+            f"{draw.id(second)}\t{at}\t{changed}\t{self.firm.id}\t{case.id}\t{title}\t{case.number}\t{kind}\t{status}\t{draw.choice('tasks.priority')}\t{assigned}\t{draw.early_one_of(self.firm.people).id}\t"
             f"{self.calendar.day(second // DAY + draw.between(2, 45))}\t{estimated / 4}\t{worked}\t{done}"
         )
 

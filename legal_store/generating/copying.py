@@ -1,4 +1,4 @@
-"""Writing the rows of a portion: one COPY for each table, one transaction for all of them and the note in the ledger."""
+"""Writing the rows of a portion: a COPY for each table, and one transaction for all and for the note in the ledger."""
 
 from __future__ import annotations
 

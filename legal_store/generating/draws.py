@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import TypeVar
 
-from legal_store.generating.recipe import LongTail, Recipe
+from legal_store.generating.recipe import Recipe
 
 T = TypeVar("T")
 
@@ -27,7 +27,9 @@ class Draw:
         self._choices = recipe.choices
         self._tails = {name: tail.table for name, tail in recipe.tails.items()}
         self._shares = recipe.shares
-        self._owed = {column: list(dict.fromkeys(values)) for column, values in recipe.choices.items()} if covering else {}
+        self._owed = (
+            {column: list(dict.fromkeys(values)) for column, values in recipe.choices.items()} if covering else {}
+        )
 
     def choice(self, column: str) -> str:
         """Return a value of the enumeration `column`, by its weight."""
@@ -80,4 +82,3 @@ class Calendar:
     def moment(self, second: int) -> str:
         day, rest = divmod(second, DAY)
         return f"{self._texts[day - self._start]} {_MINUTES[rest // 60]}{_SECONDS[rest % 60]}"
-

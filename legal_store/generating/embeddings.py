@@ -24,9 +24,7 @@ class EmbeddingBank:
     def __init__(self, kinds: tuple[str, ...]) -> None:
         source = generator_of(0, "embeddings")
         deviation = EMBEDDING_DIMENSIONS**-0.5
-        self._bank = [
-            ",".join(f"{source.gauss(0, deviation):.4f}" for _ in range(_WIDTH)) for _ in range(_BANK)
-        ]
+        self._bank = [",".join(f"{source.gauss(0, deviation):.4f}" for _ in range(_WIDTH)) for _ in range(_BANK)]
         self._of_type = {kind: [source.randrange(_BANK) for _ in range(OF_TYPE)] for kind in kinds}
 
     def vector(self, draw: Draw, case_number: int, kind: str) -> str:

@@ -24,13 +24,17 @@ class Run(NamedTuple):
 
 
 class Removed(NamedTuple):
-    """An index or constraint that was taken away, and the statements that make it again."""
+    """An index or constraint that was taken away, and the statements that make it again, each empty if not needed."""
 
     position: int
-    kind: str
     table: str
     name: str
-    statements: tuple[str, ...]
+    build: str
+    """Makes an index: long, locks out writers."""
+    attach: str
+    """Makes a constraint of an index, or adds a reference without looking at the rows: short, locks everybody out."""
+    check: str
+    """Compares the rows with the reference: long, locks out nobody."""
 
 
 def exists(cursor: Any) -> bool:
@@ -44,7 +48,8 @@ def create(cursor: Any, run: Run) -> None:
         CREATE SCHEMA {SCHEMA};
         CREATE TABLE {SCHEMA}.run (recipe text, digest text, seed numeric, firms int, rows bigint);
         CREATE TABLE {SCHEMA}.portion (number int PRIMARY KEY, digest text, counts jsonb);
-        CREATE TABLE {SCHEMA}.removed (position int PRIMARY KEY, kind text, table_name text, name text, statements text[]);
+        CREATE TABLE {SCHEMA}.removed (
+            position int PRIMARY KEY, table_name text, name text, build text, attach text, "check" text);
     """)
     cursor.execute(f"INSERT INTO {SCHEMA}.run VALUES (%s, %s, %s, %s, %s)", run)
 
@@ -83,14 +88,12 @@ def portion_notes(cursor: Any) -> list[tuple[int, str, dict[str, int]]]:
 
 def note_removed(cursor: Any, removed: list[Removed]) -> None:
     for item in removed:
-        cursor.execute(
-            f"INSERT INTO {SCHEMA}.removed VALUES (%s, %s, %s, %s, %s)", (*item[:4], list(item.statements))
-        )
+        cursor.execute(f"INSERT INTO {SCHEMA}.removed VALUES (%s, %s, %s, %s, %s, %s)", item)
 
 
 def read_removed(cursor: Any) -> list[Removed]:
-    cursor.execute(f"SELECT position, kind, table_name, name, statements FROM {SCHEMA}.removed ORDER BY position")
-    return [Removed(*row[:4], tuple(row[4])) for row in cursor.fetchall()]
+    cursor.execute(f'SELECT position, table_name, name, build, attach, "check" FROM {SCHEMA}.removed ORDER BY position')
+    return [Removed(*row) for row in cursor.fetchall()]
 
 
 def forget_removed(cursor: Any, item: Removed) -> None:

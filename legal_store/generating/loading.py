@@ -1,4 +1,4 @@
-"""Loading a generated market: checks, catalogue, rows by several processes, indexes, statistics; resumable throughout."""
+"""Loading a generated market: checks, catalogue, rows by several processes, indexes, statistics; resumable."""
 
 from __future__ import annotations
 
@@ -137,22 +137,24 @@ class _Load:
             raise WrongUseError(
                 f"An unfinished load of the recipe {found.recipe!r} with seed {found.seed}, {found.firms:,} firms and "
                 f"{found.rows:,} rows is in this database"
-                + (", and the recipe's files were edited since." if found._replace(digest="") == self.wanted._replace(
-                    digest="") else "."),
+                + (
+                    ", and the recipe's files were edited since."
+                    if found._replace(digest="") == self.wanted._replace(digest="")
+                    else "."
+                ),
                 remedy=f"Go on with it: `invoke seed --set {found.recipe} --seed {found.seed} --scale {found.firms} "
                 f"--rows {found.rows}`, or start anew with `invoke migrate.reset`.",
             )
 
     def _is_there(self) -> bool:
-        """Say whether this market is in the database. Raises WrongUseError if another one of its seed is."""
+        """Say whether this market is in the database, as its first and last firm show, down to their last row.
+
+        Raises WrongUseError if another one of its seed is.
+        """
         market = Market.of(self.recipe, self.plan, Catalogue(("",), ("",), ("",)))
         ends = {0, len(self.plan.firms) - 1}
-        expected = {market.firm(index).id: self.plan.firms[index].users for index in ends}
-        self.cursor.execute(
-            "SELECT replace(f.id::text, '-', ''), (SELECT count(*) FROM users u WHERE u.firm_id = f.id) "
-            "FROM firms f WHERE f.id = ANY (%s::uuid[])",
-            (list(expected),),
-        )
+        expected = {market.firm(index).id: self.plan.firms[index].rows for index in ends}
+        self.cursor.execute(_COUNT_FIRMS, (list(expected),))
         found = dict(self.cursor.fetchall())
         if found and found != expected:
             raise WrongUseError(
@@ -236,6 +238,15 @@ class _Load:
         )
 
 
+_OF_FIRM = [table for table, columns in COLUMNS.items() if "firm_id" in columns]
+_COUNT_FIRMS = f"""
+SELECT replace(f.id::text, '-', ''), 1
+    {"".join(f"+ (SELECT count(*) FROM {table} t WHERE t.firm_id = f.id)" for table in _OF_FIRM)}
+    + (SELECT count(*) FROM document_type_instances i JOIN documents d ON d.id = i.document_id WHERE d.firm_id = f.id)
+    + (SELECT count(*) FROM skill_usage_logs l JOIN users u ON u.id = l.user_id WHERE u.firm_id = f.id)
+    + (SELECT count(*) FROM template_usage_logs l JOIN users u ON u.id = l.user_id WHERE u.firm_id = f.id)
+FROM firms f WHERE f.id = ANY (%s::uuid[])
+"""
 _DESCRIBE_TYPES = """
 UPDATE document_type_registry AS r
 SET total_occurrences = seen.total, first_seen_date = seen.first, last_seen_date = seen.last,

@@ -37,14 +37,13 @@ class Person(NamedTuple):
 class Firm(NamedTuple):
     """A firm, as far as other rows refer to it. Its most active people come first."""
 
-    index: int
     id: str
     vat_id: str
     people: tuple[Person, ...]
     workspaces: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Market:
     """Everything that rows are made from: what a process needs besides the number of a portion."""
 
@@ -87,19 +86,19 @@ class _Head:
     def make(self) -> tuple[Firm, Rows]:
         draw = self.draw
         firm_id, vat = draw.id(self.founded), self._vat_id()
-        name, domain = self._firm_row(firm_id, vat)
+        domain = self._firm_row(firm_id, vat)
         people = tuple(self._user_row(firm_id, domain, number) for number in range(self.size.users))
         for number in range(self.size.changes):
             self._change_row(firm_id, people, number)
         workspaces = tuple(str(uuid.UUID(int=draw.bits(128), version=4)) for _ in range(1 + len(people) // 12))
-        return Firm(self.index, firm_id, vat, people, workspaces), self.rows
+        return Firm(firm_id, vat, people, workspaces), self.rows
 
     def _vat_id(self) -> str:
         # one run of numbers for each seed, so that no two firms of a market share one
         start = generator_of(self.market.plan.seed, "vat").getrandbits(62)
         return f"RO{10**9 + (start + self.index) % (9 * 10**9)}"
 
-    def _firm_row(self, firm_id: str, vat: str) -> tuple[str, str]:
+    def _firm_row(self, firm_id: str, vat: str) -> str:
         draw, words = self.draw, self.market.recipe.words
         name = f"{draw.one_of(words['last_names'])} {draw.one_of(words['firm_forms'])}"
         domain = f"{slug(name)}-{vat[-7:]}.example"
@@ -108,7 +107,7 @@ class _Head:
         self.rows["firms"].append(
             f"{firm_id}\t{at}\t{at}\t{name}\t{vat}\toffice@{domain}\t{phone(draw, 'ro')}\t{place}\thttps://{domain}"
         )
-        return name, domain
+        return domain
 
     def _user_row(self, firm_id: str, domain: str, number: int) -> Person:
         draw, calendar = self.draw, self.market.calendar

@@ -67,9 +67,9 @@ WORDS = (
     "courts",
 )
 NAMES_IN_CLAUSES = frozenset(
-    "client opponent lawyer witness expert court judge city case_number amount date".split()
+    ("client", "opponent", "lawyer", "witness", "expert", "court", "judge", "city", "case_number", "amount", "date")
 )
-NAMES_IN_TITLES = frozenset("client opponent court matter".split())
+NAMES_IN_TITLES = frozenset(("client", "opponent", "court", "matter"))
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,9 @@ def is_recipe(folder: Path) -> bool:
 
 def _refused(folder: Path, problems: list[str]) -> SeedError:
     listed = "".join(f"  - {problem}\n" for problem in problems)
-    return SeedError(f"The recipe in {folder} cannot be used:\n{listed}", remedy="Correct the files; nothing was written.")
+    return SeedError(
+        f"The recipe in {folder} cannot be used:\n{listed}", remedy="Correct the files; nothing was written."
+    )
 
 
 class _Reader:
@@ -222,7 +224,9 @@ class _Reader:
         if sorted(weights) != sorted(names) or not all(
             type(w) in (int, float) and 0 < w < 10**6 for w in weights.values()
         ):
-            self.problems.append(f"recipe.toml: weights.{column!r} needs a positive number for each of {', '.join(names)}")
+            self.problems.append(
+                f"recipe.toml: weights.{column!r} needs a positive number for each of {', '.join(names)}"
+            )
             return ()
         total = sum(weights.values())
         return tuple(name for name in names for _ in range(max(1, round(200 * weights[name] / total))))

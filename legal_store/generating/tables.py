@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from legal_store import models
-
 _TIMED = ("id", "created_at", "updated_at")
 _OF_FIRM = (*_TIMED, "firm_id")
 
@@ -53,13 +49,3 @@ def no_rows() -> Rows:
 
 def count(rows: Rows) -> int:
     return sum(map(len, rows.values()))
-
-
-def model_of(table: str) -> Any:
-    """Return the model of a table."""
-    return next(m for m in map(models.__dict__.get, models.__all__) if _table_name(m) == table)
-
-
-def _table_name(model: Any) -> str | None:
-    meta = getattr(model, "_meta", None)
-    return None if meta is None else str(meta.table_name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -61,14 +62,15 @@ class _Worker:
 
     def give(self, portion: Portion | None) -> None:
         if portion is not None:
-            self.pipe.send(portion)
+            with suppress(BrokenPipeError):  # it has ended, which take() tells
+                self.pipe.send(portion)
             self.at_work += 1
 
     def take(self) -> int:
         """Return the rows of the next finished portion."""
         try:
             answer = self.pipe.recv()
-        except EOFError:
+        except (EOFError, OSError):
             self.process.join(10)
             answer = f"a process that loads ended with exit code {self.process.exitcode}"
         if isinstance(answer, str):
