@@ -193,7 +193,7 @@ class _Load:
             written += rows
             self.progress("rows", written, self.plan.rows)
 
-        job = Job(self.recipe.folder, self.plan, _catalogue(self.cursor, self.recipe), self.parameters)
+        job = Job(self.recipe.folder, self.plan, read_catalogue_ids(self.cursor, self.recipe), self.parameters)
         # with references in place firms have to come before their cases: one process keeps the order
         parallel = self.workers if ledger.read_removed(self.cursor) else 1
         if missing:
@@ -292,7 +292,7 @@ def _read_catalogue(recipe: Recipe) -> SeedSet:
     return read_seed_set(recipe.folder, "catalogue", datetime.combine(recipe.today, datetime.min.time()))
 
 
-def _catalogue(cursor: Any, recipe: Recipe) -> Catalogue:
+def read_catalogue_ids(cursor: Any, recipe: Recipe) -> Catalogue:
     """Return the ids that the rows of the recipe's catalogue have in this database, in the order of its files."""
     rows = _read_catalogue(recipe).rows
 
