@@ -22,12 +22,10 @@ from bench.peers import MODELS, as_values, django_models, sqlalchemy_engine, sql
 from bench.servers import SYNTHETIC, Server, server, settings_for
 from legal_store.config import Url
 from legal_store.database import Database, all_firms
-from legal_store.generating import generate, make_plan, read_recipe
+from legal_store.generating import catalogue, generate, make_plan, read_recipe
 from legal_store.generating.copying import copy_statement
-from legal_store.generating.loading import read_catalogue_ids
 from legal_store.generating.market import Market, rows_of
 from legal_store.generating.tables import COLUMNS
-from legal_store.seeding import seed
 
 GOAL_OF_COPY = 0.5
 GOAL_OF_SCRIPT = 10
@@ -91,7 +89,7 @@ def _beside_peers(started: Server, rows: int, rounds: int) -> Iterator[Result]:
 def _in_new_database(started: Server, fill: Callable[[Url], Any]) -> float:
     """Return the seconds that `fill` takes in a migrated database that has the catalogue."""
     with started.database() as url:
-        _seed_catalogue(url)
+        catalogue.load(settings_for(url), read_recipe(SYNTHETIC))
         started.checkpoint()
         began = time.perf_counter()
         fill(url)
@@ -104,17 +102,9 @@ def _generate(url: Url, rows: int) -> None:
 
 def _market(url: Url, rows: int) -> Market:
     recipe = read_recipe(SYNTHETIC)
-    _seed_catalogue(url)
+    catalogue.load(settings_for(url), recipe)
     with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
-        return Market.of(recipe, make_plan(recipe, seed=1, rows=rows), read_catalogue_ids(cursor, recipe))
-
-
-def _seed_catalogue(url: Url) -> None:
-    database = Database()
-    database.configure(settings_for(url))
-    with database.connection_context():
-        seed(database, SYNTHETIC, name="catalogue", today=read_recipe(SYNTHETIC).today)
-    database.close_all()
+        return Market.of(recipe, make_plan(recipe, seed=1, rows=rows), catalogue.read_ids(cursor, recipe))
 
 
 def _lines(url: Url, rows: int) -> dict[str, list[str]]:

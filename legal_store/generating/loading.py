@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,26 +13,21 @@ import psycopg2
 from psycopg2 import sql
 
 from legal_store.config import Settings
-from legal_store.database import Database
 from legal_store.database.explain import connection_failure, statement_failure
 from legal_store.database.target import connection_parameters, describe_target
-from legal_store.errors import RefusedError, SeedError, WrongUseError
-from legal_store.generating import indexes, ledger
+from legal_store.errors import SeedError
+from legal_store.generating import catalogue, checks, indexes, ledger
 from legal_store.generating.copying import content_hash
 from legal_store.generating.ledger import Removed, Run
-from legal_store.generating.market import Catalogue, Market
 from legal_store.generating.plan import Plan, make_plan
 from legal_store.generating.recipe import Recipe, read_recipe
 from legal_store.generating.tables import CATALOGUE, COLUMNS
 from legal_store.generating.workers import Job, load_portions
-from legal_store.seeding import SeedSet, read_seed_set
-from legal_store.seeding import seed as load_seed_set
 
 Progress = Callable[[str, int, int], None]
 """Told the stage ("rows", "indexes", "statistics"), how much of it is done and how much there is."""
 
 REBUILD_FROM_ROWS = 20_000
-_LOCK = 7_236_110_943  # any number: held for the whole load, so that there is one at a time
 _BIG_TABLES = tuple(COLUMNS)
 
 
@@ -82,13 +76,13 @@ def generate(
     began = time.monotonic()
     recipe = read_recipe(folder)
     plan = make_plan(recipe, seed=seed, firms=firms, rows=rows)
-    _read_catalogue(recipe)  # its faults are told before anything is written
+    catalogue.read(recipe)  # its faults are told before anything is written
     parameters = connection_parameters(settings)
     with _errors_explained(parameters), closing(psycopg2.connect(**parameters)) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute("SET statement_timeout = 0")
-            _take_lock(cursor)
+            checks.take_lock(cursor)
             load = _Load(settings, parameters, recipe, plan, workers, progress, cursor)
             return load.run()._replace(seconds=round(time.monotonic() - began, 2))
 
@@ -118,12 +112,13 @@ class _Load:
 
     def run(self) -> GenerateReport:
         if ledger.exists(self.cursor):
-            self._check_same_run()
+            checks.refuse_other_run(ledger.read_run(self.cursor), self.wanted)
         else:
-            _refuse_production_with_rows(self.cursor, self.settings)
-            if self._is_there():
+            checks.refuse_production_with_rows(self.cursor, self.settings)
+            if checks.is_there(self.cursor, self.recipe, self.plan):
                 return self._report(Counter(), "", resumed_at=0, already_there=True)
             self._begin()
+        catalogue.load(self.settings, self.recipe)
         resumed_at = self._load_rows()
         self._put_back()
         self._gather_statistics()
@@ -131,55 +126,13 @@ class _Load:
         ledger.drop(self.cursor)
         return self._report(counts, content_hash(digests), resumed_at=resumed_at, already_there=False)
 
-    def _check_same_run(self) -> None:
-        found = ledger.read_run(self.cursor)
-        if found != self.wanted:
-            raise WrongUseError(
-                f"An unfinished load of the recipe {found.recipe!r} with seed {found.seed}, {found.firms:,} firms and "
-                f"{found.rows:,} rows is in this database"
-                + (
-                    ", and the recipe's files were edited since."
-                    if found._replace(digest="") == self.wanted._replace(digest="")
-                    else "."
-                ),
-                remedy=f"Go on with it: `invoke seed --set {found.recipe} --seed {found.seed} --scale {found.firms} "
-                f"--rows {found.rows}`, or start anew with `invoke migrate.reset`.",
-            )
-
-    def _is_there(self) -> bool:
-        """Say whether this market is in the database, as its first and last firm show, down to their last row.
-
-        Raises WrongUseError if another one of its seed is.
-        """
-        market = Market.of(self.recipe, self.plan, Catalogue(("",), ("",), ("",)))
-        ends = {0, len(self.plan.firms) - 1}
-        expected = {market.firm(index).id: self.plan.firms[index].rows for index in ends}
-        self.cursor.execute(_COUNT_FIRMS, (list(expected),))
-        found = dict(self.cursor.fetchall())
-        if found and found != expected:
-            raise WrongUseError(
-                f"This database holds firms that were generated with seed {self.plan.seed}, of another size or recipe.",
-                remedy="Another --seed adds firms of its own; `invoke migrate.reset` starts anew.",
-            )
-        return bool(found)
-
     def _begin(self) -> None:
-        """Load the catalogue, and note the run; then take indexes away if that pays."""
-        self._seed_catalogue()
+        """Note the run, and take indexes away if that pays."""
         present = _row_estimate(self.cursor)
         with closing(indexes.builder(self.parameters)) as connection, connection, connection.cursor() as cursor:
             ledger.create(cursor, self.wanted)
             if is_worth_rebuilding(present, self.plan.rows):
                 indexes.take_away(cursor, _BIG_TABLES)
-
-    def _seed_catalogue(self) -> None:
-        database = Database()
-        database.configure(self.settings)
-        try:
-            with database.connection_context():
-                load_seed_set(database, self.recipe.folder, name="catalogue", today=self.recipe.today)
-        finally:
-            database.close_all()
 
     def _load_rows(self) -> int:
         """Write what is missing. Return how many rows were there."""
@@ -193,7 +146,7 @@ class _Load:
             written += rows
             self.progress("rows", written, self.plan.rows)
 
-        job = Job(self.recipe.folder, self.plan, read_catalogue_ids(self.cursor, self.recipe), self.parameters)
+        job = Job(self.recipe.folder, self.plan, catalogue.read_ids(self.cursor, self.recipe), self.parameters)
         # with references in place firms have to come before their cases: one process keeps the order
         parallel = self.workers if ledger.read_removed(self.cursor) else 1
         if missing:
@@ -218,7 +171,7 @@ class _Load:
         for number, table in enumerate(tables):
             self.progress("statistics", number, len(tables))
             if table == CATALOGUE[0]:
-                self.cursor.execute(_DESCRIBE_TYPES)
+                catalogue.describe_types(self.cursor)
             self.cursor.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(table)))
         self.progress("statistics", len(tables), len(tables))
 
@@ -238,47 +191,6 @@ class _Load:
         )
 
 
-_OF_FIRM = [table for table, columns in COLUMNS.items() if "firm_id" in columns]
-_COUNT_FIRMS = f"""
-SELECT replace(f.id::text, '-', ''), 1
-    {"".join(f"+ (SELECT count(*) FROM {table} t WHERE t.firm_id = f.id)" for table in _OF_FIRM)}
-    + (SELECT count(*) FROM document_type_instances i JOIN documents d ON d.id = i.document_id WHERE d.firm_id = f.id)
-    + (SELECT count(*) FROM skill_usage_logs l JOIN users u ON u.id = l.user_id WHERE u.firm_id = f.id)
-    + (SELECT count(*) FROM template_usage_logs l JOIN users u ON u.id = l.user_id WHERE u.firm_id = f.id)
-FROM firms f WHERE f.id = ANY (%s::uuid[])
-"""
-_DESCRIBE_TYPES = """
-UPDATE document_type_registry AS r
-SET total_occurrences = seen.total, first_seen_date = seen.first, last_seen_date = seen.last,
-    sample_document_ids = seen.samples
-FROM (
-    SELECT registry_id, count(*) AS total, min(detected_at) AS first, max(detected_at) AS last,
-           (array_agg(document_id ORDER BY detected_at, document_id))[:5] AS samples
-    FROM document_type_instances GROUP BY registry_id
-) AS seen
-WHERE seen.registry_id = r.id
-"""
-
-
-def _take_lock(cursor: Any) -> None:
-    cursor.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,))
-    if cursor.fetchone() != (True,):
-        raise WrongUseError("Another load is at work in this database.", remedy="Wait for it to end.")
-
-
-def _refuse_production_with_rows(cursor: Any, settings: Settings) -> None:
-    url = str(settings.database_url or "")
-    if not (settings.production or "render.com" in url or "production" in url):
-        return
-    for table in (*COLUMNS, *CATALOGUE):
-        cursor.execute(sql.SQL("SELECT EXISTS (SELECT FROM {})").format(sql.Identifier(table)))
-        if cursor.fetchone() == (True,):
-            raise RefusedError(
-                f"This is a production database and {table} holds rows: invented data does not belong there.",
-                remedy="Generate into a development or staging database.",
-            )
-
-
 def _row_estimate(cursor: Any) -> int:
     """Return about how many rows the tables hold: PostgreSQL's own estimate, and at least the rows of firms."""
     cursor.execute(
@@ -286,32 +198,6 @@ def _row_estimate(cursor: Any) -> int:
         (list(COLUMNS),),
     )
     return int(cursor.fetchone()[0])
-
-
-def _read_catalogue(recipe: Recipe) -> SeedSet:
-    return read_seed_set(recipe.folder, "catalogue", datetime.combine(recipe.today, datetime.min.time()))
-
-
-def read_catalogue_ids(cursor: Any, recipe: Recipe) -> Catalogue:
-    """Return the ids that the rows of the recipe's catalogue have in this database, in the order of its files."""
-    rows = _read_catalogue(recipe).rows
-
-    def ids(table: str, key: str) -> tuple[str, ...]:
-        names = [row.values[key] for row in rows[table]]
-        cursor.execute(
-            sql.SQL("SELECT {key}, replace(id::text, '-', '') FROM {table} WHERE {key} = ANY (%s)").format(
-                key=sql.Identifier(key), table=sql.Identifier(table)
-            ),
-            (names,),
-        )
-        found = dict(cursor.fetchall())
-        return tuple(found[name] for name in names)
-
-    return Catalogue(
-        ids("skills", "skill_id"),
-        ids("document_type_registry", "discovered_type_normalized"),
-        ids("romanian_templates", "template_slug"),
-    )
 
 
 @contextmanager
