@@ -1,46 +1,107 @@
-"""Runs the comparisons: all of them, or those named. `--quick` only proves that they run; its figures mean nothing."""
+"""Runs the comparisons, all or those named, and makes docs/benchmarks.md and its plots of their results.
+
+With --quick they run in their smallest sizes, several at a time: that proves that they run and measures nothing.
+"""
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import os
 import pkgutil
-import platform
+import subprocess
+import sys
+import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import bench
-from bench.measure import Result
+from bench.machine import CHECKOUT, missing_peers
+from bench.report import VERDICTS, benchmarks_page, number
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = CHECKOUT / "bench" / "results"
+DOCS = CHECKOUT / "docs"
 
 
 def main() -> None:
-    names = [info.name for info in pkgutil.iter_modules(bench.__path__) if info.name.startswith("compare_")]
+    names = comparisons()
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(n.removeprefix("compare_") for n in names))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(names))
     parser.add_argument("--quick", action="store_true", help="smallest sizes: proves that it runs, measures nothing")
+    parser.add_argument("--json", action="store_true", help="print the records instead of lines")
     arguments = parser.parse_args()
-    wanted = [f"compare_{name}" for name in arguments.names] or names
+    wanted = [name.replace("-", "_") for name in arguments.names] or names
     if unknown := set(wanted) - set(names):
-        parser.error(f"unknown: {', '.join(sorted(unknown))}")
-    for name in wanted:
-        report(name, importlib.import_module(f"bench.{name}").run(quick=arguments.quick), quick=arguments.quick)
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    if missing := missing_peers():
+        parser.error(f"the peers {', '.join(missing)} are not installed: pip install --editable '.[dev,bench]'")
+    records, failed = run(wanted, quick=arguments.quick)
+    if not arguments.quick:
+        keep(records)
+    if arguments.json:
+        print(json.dumps(records, indent=2, ensure_ascii=False))
+    if failed:
+        say(f"failed: {', '.join(failed)}")
+        sys.exit(3)
 
 
-def report(name: str, results: list[Result], *, quick: bool) -> None:
-    """Print the results and keep them as JSON with the machine they were measured on."""
-    for result in results:
-        print(f"{name.removeprefix('compare_')}: {result}", flush=True)
+def comparisons() -> list[str]:
+    """Return the names of all comparisons: the modules compare_*.py of this package."""
+    return [
+        info.name.removeprefix("compare_")
+        for info in pkgutil.iter_modules(bench.__path__)
+        if info.name.startswith("compare_")
+    ]
+
+
+def run(names: list[str], *, quick: bool) -> tuple[list[dict[str, Any]], list[str]]:
+    """Run the comparisons one after the other, quick ones several at a time. Return records, and names that failed."""
+    at_once = min(4, (os.cpu_count() or 1) + 1) if quick else 1
+    with ThreadPoolExecutor(at_once) as pool:
+        done = list(pool.map(lambda name: run_one(name, quick=quick), names))
+    return [record for record in done if record], [n for n, record in zip(names, done, strict=True) if not record]
+
+
+def run_one(name: str, *, quick: bool) -> dict[str, Any] | None:
+    """Run a comparison in a process of its own and say what it found. Return its record, None if it failed."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "record.json"
+        command = [sys.executable, "-m", "bench.one", name, str(file), *["--quick"] * quick]
+        done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+        if done.returncode or not file.is_file():
+            say(f"{name}: failed with exit code {done.returncode}\n{done.stdout}{done.stderr}")
+            return None
+        record: dict[str, Any] = json.loads(file.read_text())
     if quick:
-        return
+        say(f"{name}: runs ({time.monotonic() - began:.1f} s)")
+    for result in record["results"] if not quick else ():
+        figures = ", ".join(f"{contestant} {number(value)}" for contestant, value in result["medians"].items())
+        say(
+            f"{name}: {result['what']}: {figures} {result['unit']}; ratio {number(result['ratio'])} "
+            f"(goal: {result['goal']}; {VERDICTS[result['holds']].strip('*')})"
+        )
+    return record
+
+
+def keep(records: list[dict[str, Any]]) -> None:
+    """Write the results, and the page and plots of these and of all that were kept before."""
+    from bench.plots import draw
+
     RESULTS.mkdir(exist_ok=True)
-    machine = {"python": platform.python_version(), "system": platform.platform(), "cores": os.cpu_count()}
-    record = {"name": name, "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "machine": machine}
-    record["results"] = [result._asdict() for result in results]
-    (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=2))
+    (DOCS / "benchmarks").mkdir(parents=True, exist_ok=True)
+    for record in records:
+        (RESULTS / f"{record['name']}.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+        draw(record, DOCS / "benchmarks" / f"{record['name']}.svg")
+    known = [json.loads(file.read_text()) for file in sorted(RESULTS.glob("*.json"))]
+    (DOCS / "benchmarks.md").write_text(benchmarks_page(known))
+    say(f"wrote {DOCS / 'benchmarks.md'}")
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

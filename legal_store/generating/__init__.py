@@ -1,0 +1,12 @@
+"""Realistic data in any amount: a synthetic legal market, the same each time for the same recipe, size and seed.
+
+recipe.py reads what users edit; plan.py cuts the work into portions; market.py, cases.py and logs.py make the rows of
+one portion, pure functions of recipe, plan and seed; loading.py writes them through COPY with several processes,
+takes indexes away before and puts them back after (indexes.py), and goes on where a killed run stopped (ledger.py).
+"""
+
+from legal_store.generating.loading import GeneratedTable, GenerateReport, generate
+from legal_store.generating.plan import Plan, make_plan
+from legal_store.generating.recipe import Recipe, read_recipe
+
+__all__ = ["GenerateReport", "GeneratedTable", "Plan", "Recipe", "generate", "make_plan", "read_recipe"]

@@ -1,0 +1,218 @@
+"""Loading a generated market: checks, catalogue, rows by several processes, indexes, statistics; resumable."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psycopg2
+from psycopg2 import sql
+
+from legal_store.config import Settings
+from legal_store.database.explain import connection_failure, statement_failure
+from legal_store.database.target import connection_parameters, describe_target
+from legal_store.errors import SeedError
+from legal_store.generating import catalogue, checks, indexes, ledger
+from legal_store.generating.copying import content_hash
+from legal_store.generating.ledger import Removed, Run
+from legal_store.generating.plan import Plan, make_plan
+from legal_store.generating.recipe import Recipe, read_recipe
+from legal_store.generating.tables import CATALOGUE, COLUMNS
+from legal_store.generating.workers import Job, load_portions
+
+Progress = Callable[[str, int, int], None]
+"""Told the stage ("rows", "indexes", "statistics"), how much of it is done and how much there is."""
+
+REBUILD_FROM_ROWS = 20_000
+_BIG_TABLES = tuple(COLUMNS)
+
+
+class GeneratedTable(NamedTuple):
+    table: str
+    rows: int
+
+
+class GenerateReport(NamedTuple):
+    """What a load made. `content_hash` is the same for the same recipe, seed and size, wherever it is made."""
+
+    recipe: str
+    seed: int
+    firms: int
+    rows: int
+    content_hash: str
+    tables: tuple[GeneratedTable, ...]
+    resumed_at: int
+    """Rows that an earlier, interrupted run had committed."""
+    already_there: bool
+    """The database holds exactly this market from an earlier run; nothing was done."""
+    seconds: float
+    """How long this run took, indexes and statistics included."""
+
+
+def generate(
+    settings: Settings,
+    folder: Path,
+    *,
+    seed: int = 1,
+    firms: int | None = None,
+    rows: int | None = None,
+    workers: int = 2,
+    progress: Progress = lambda stage, done, total: None,
+) -> GenerateReport:
+    """Fill the database with a market made by the recipe in `folder`: `firms` firms, or `rows` rows, or both.
+
+    Rows already there stay. Where the load is large for the database, indexes and constraints of the tables are
+    taken away first and put back at the end, so that nobody else should work there meanwhile. A run that was ended
+    in the middle is gone on with by calling this again with the same values; the result is the same.
+
+    Raises RefusedError for a production database that holds rows, and WrongUseError for a size too small, data of
+    the same seed that is there already, or an unfinished run of other values. Raises SeedError for a recipe with
+    faults, with nothing written, or when the load stops, with all committed portions kept; ServerUnavailableError.
+    """
+    began = time.monotonic()
+    recipe = read_recipe(folder)
+    plan = make_plan(recipe, seed=seed, firms=firms, rows=rows)
+    catalogue.read(recipe)  # its faults are told before anything is written
+    parameters = connection_parameters(settings)
+    with _errors_explained(parameters), closing(psycopg2.connect(**parameters)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute("SET statement_timeout = 0")
+            checks.take_lock(cursor)
+            load = _Load(settings, parameters, recipe, plan, workers, progress, cursor)
+            return load.run()._replace(seconds=round(time.monotonic() - began, 2))
+
+
+def is_worth_rebuilding(present: int, planned: int) -> bool:
+    """Say whether making all indexes anew costs less than adding `planned` rows to those of `present` rows."""
+    return planned >= REBUILD_FROM_ROWS and planned >= present
+
+
+class _Load:
+    """One call of generate(). `cursor` is on a connection that commits each statement and holds the lock."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        parameters: dict[str, Any],
+        recipe: Recipe,
+        plan: Plan,
+        workers: int,
+        progress: Progress,
+        cursor: Any,
+    ) -> None:
+        self.settings, self.parameters = settings, parameters
+        self.recipe, self.plan = recipe, plan
+        self.workers, self.progress, self.cursor = workers, progress, cursor
+        self.wanted = Run(recipe.name, recipe.digest, plan.seed, len(plan.firms), plan.rows)
+
+    def run(self) -> GenerateReport:
+        if ledger.exists(self.cursor):
+            checks.refuse_other_run(ledger.read_run(self.cursor), self.wanted)
+        else:
+            checks.refuse_production_with_rows(self.cursor, self.settings)
+            if checks.is_there(self.cursor, self.recipe, self.plan):
+                return self._report(Counter(), "", resumed_at=0, already_there=True)
+            self._begin()
+        catalogue.load(self.settings, self.recipe)
+        resumed_at = self._load_rows()
+        self._put_back()
+        self._gather_statistics()
+        counts, digests = self._counted()
+        ledger.drop(self.cursor)
+        return self._report(counts, content_hash(digests), resumed_at=resumed_at, already_there=False)
+
+    def _begin(self) -> None:
+        """Note the run, and take indexes away if that pays."""
+        present = _row_estimate(self.cursor)
+        with closing(indexes.builder(self.parameters)) as connection, connection, connection.cursor() as cursor:
+            ledger.create(cursor, self.wanted)
+            if is_worth_rebuilding(present, self.plan.rows):
+                indexes.take_away(cursor, _BIG_TABLES)
+
+    def _load_rows(self) -> int:
+        """Write what is missing. Return how many rows were there."""
+        done = ledger.portions_done(self.cursor)
+        missing = [portion for portion in self.plan.portions if portion.number not in done]
+        written = resumed_at = self.plan.rows - sum(portion.rows for portion in missing)
+        self.progress("rows", written, self.plan.rows)
+
+        def count(rows: int) -> None:
+            nonlocal written
+            written += rows
+            self.progress("rows", written, self.plan.rows)
+
+        job = Job(self.recipe.folder, self.plan, catalogue.read_ids(self.cursor, self.recipe), self.parameters)
+        # with references in place firms have to come before their cases: one process keeps the order
+        parallel = self.workers if ledger.read_removed(self.cursor) else 1
+        if missing:
+            load_portions(job, missing, min(parallel, len(missing)), count)
+        return resumed_at
+
+    def _put_back(self) -> None:
+        removed = ledger.read_removed(self.cursor)
+        made = 0
+        self.progress("indexes", made, len(removed))
+
+        def count(item: Removed) -> None:
+            nonlocal made
+            made += 1
+            self.progress("indexes", made, len(removed))
+
+        indexes.put_back(self.parameters, removed, count)
+
+    def _gather_statistics(self) -> None:
+        """Analyze the tables, and write into the catalogue what the rows say about it."""
+        tables = (*_BIG_TABLES, *CATALOGUE)
+        for number, table in enumerate(tables):
+            self.progress("statistics", number, len(tables))
+            if table == CATALOGUE[0]:
+                catalogue.describe_types(self.cursor)
+            self.cursor.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(table)))
+        self.progress("statistics", len(tables), len(tables))
+
+    def _counted(self) -> tuple[Counter[str], list[str]]:
+        counts: Counter[str] = Counter()
+        digests = []
+        for _, digest, by_table in ledger.portion_notes(self.cursor):
+            counts.update(by_table)
+            digests.append(digest)
+        return counts, digests
+
+    def _report(self, counts: Counter[str], digest: str, *, resumed_at: int, already_there: bool) -> GenerateReport:
+        tables = tuple(GeneratedTable(table, counts[table]) for table in COLUMNS if counts[table])
+        plan = self.plan
+        return GenerateReport(
+            self.recipe.name, plan.seed, len(plan.firms), plan.rows, digest, tables, resumed_at, already_there, 0.0
+        )
+
+
+def _row_estimate(cursor: Any) -> int:
+    """Return about how many rows the tables hold: PostgreSQL's own estimate, and at least the rows of firms."""
+    cursor.execute(
+        "SELECT coalesce(sum(n_live_tup), 0) FROM pg_stat_user_tables WHERE relid = ANY (%s::regclass[])",
+        (list(COLUMNS),),
+    )
+    return int(cursor.fetchone()[0])
+
+
+@contextmanager
+def _errors_explained(parameters: dict[str, Any]) -> Iterator[None]:
+    try:
+        yield
+    except psycopg2.OperationalError as error:
+        if error.pgcode is None:
+            raise connection_failure(error, describe_target(parameters)) from None
+        raise _stopped(error) from error
+    except psycopg2.Error as error:
+        raise _stopped(error) from error
+
+
+def _stopped(error: psycopg2.Error) -> SeedError:
+    failure = statement_failure(error, "Generating")
+    remedy = failure.remedy or "Run the same command again: it goes on where this one stopped."
+    return SeedError(f"{failure.message} What was committed stays.", remedy=remedy)

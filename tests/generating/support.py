@@ -1,0 +1,59 @@
+"""What the tests of generated data share: the recipe, small plans, and a fingerprint of a database."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import closing
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+
+from legal_store.config import Settings, Url
+from legal_store.generating.market import Catalogue, Market
+from legal_store.generating.plan import make_plan
+from legal_store.generating.recipe import Recipe, read_recipe
+from legal_store.generating.tables import CATALOGUE, COLUMNS
+
+SYNTHETIC = Path(__file__).parents[2] / "seeds" / "synthetic"
+
+
+@cache
+def recipe() -> Recipe:
+    return read_recipe(SYNTHETIC)
+
+
+@cache
+def market(seed: int = 1, rows: int = 30_000) -> Market:
+    """A market that needs no server: its catalogue has invented ids."""
+    ids = tuple(f"{number:032x}" for number in range(9))
+    return Market.of(recipe(), make_plan(recipe(), seed=seed, rows=rows), Catalogue(ids[:3], ids[3:6], ids[6:]))
+
+
+def settings_for(url: Url, **more: str) -> Settings:
+    return Settings.from_environ({"DATABASE_URL": url, **more})
+
+
+def copied_recipe(folder: Path) -> Path:
+    """A copy of the recipe, to be edited."""
+    return Path(shutil.copytree(SYNTHETIC, folder / "synthetic"))
+
+
+def query(url: Url, statement: Any, values: Any = None) -> list[Any]:
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return list(cursor.fetchall())
+
+
+def fingerprint(url: Url) -> dict[str, Any]:
+    """Count and hash of all rows by table, whatever their order; without the times at which PostgreSQL wrote."""
+    found = {table: query(url, _HASH.format(table=table), ([],))[0] for table in COLUMNS}
+    written = ["created_at", "updated_at"]
+    return found | {table: query(url, _HASH.format(table=table), (written,))[0] for table in CATALOGUE}
+
+
+_HASH = """
+SELECT count(*), md5(string_agg(row, '' ORDER BY row))
+FROM (SELECT (to_jsonb(t) - %s::text[])::text AS row FROM {table} t) AS rows
+"""
