@@ -5,14 +5,16 @@
     │   ├── ConfigurationError      a setting is missing or wrong
     │   ├── RefusedError            a safety rule forbids it here
     │   ├── FirmScopeError          a firm's data was touched outside its scope
-    │   └── NotConnectedError       the database was used outside `with db:`
+    │   ├── NotConnectedError       the database was used outside `with db:`
+    │   └── SearchInputError        a search got text, a vector or a filter that it cannot use
     ├── OperationFailedError        it was allowed and it failed (exit code 3)
     │   ├── ServerUnavailableError  PostgreSQL or Redis cannot be reached, or will not let us in
     │   ├── PoolExhaustedError      no connection of the pool became free in time
     │   ├── PoolClosedError         the pool was closed for good
     │   ├── EmbeddedServerError     the development servers could not be started or stopped
     │   ├── MigrationError          a migration could not be applied
-    │   └── SeedError               seed data could not be read or loaded
+    │   ├── SeedError               seed data could not be read or loaded
+    │   └── SearchError             a search took longer than its limit, or an embedding could not be made
     └── CheckFailedError            the question was answered, and the answer is "no" (exit code 1)
 
 A message says what failed, with which values; `remedy` says what to do next. Neither ever holds a password.
@@ -57,6 +59,10 @@ class FirmScopeError(WrongUseError):
     """A firm's data was asked for outside any scope, or across firms; nothing was read or written."""
 
 
+class SearchInputError(WrongUseError):
+    """A search was given text, a vector, a limit or a filter that it cannot use; nothing was asked of the server."""
+
+
 class OperationFailedError(LegalStoreError):
     """The operation was allowed, was tried and failed; the message says what state that leaves."""
 
@@ -83,6 +89,10 @@ class MigrationError(OperationFailedError):
 
 class SeedError(OperationFailedError):
     """Seed data could not be read or loaded; nothing of it was kept."""
+
+
+class SearchError(OperationFailedError):
+    """A search took longer than its own limit, or an embedding could not be made."""
 
 
 class CheckFailedError(LegalStoreError):

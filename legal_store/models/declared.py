@@ -5,13 +5,31 @@ from legal_store.database.scope import SERVICE_ROLE
 from legal_store.models.audit import REFUSE_CHANGE
 from legal_store.models.base import CURRENT_FIRM, TOUCH_UPDATED_AT
 from legal_store.models.discovery import TEMPLATE_STATISTICS, VIEWS
+from legal_store.models.searching import (
+    ENGLISH,
+    ROMANIAN,
+    SEARCH_CONTENTS,
+    SEARCH_NAMES,
+    SEARCH_WORDS,
+    SearchCalibration,
+)
 from legal_store.models.skills import SKILL_STATISTICS
 from legal_store.schema.objects import Schema
 
 SCHEMA = Schema(
-    extensions=("uuid-ossp", "vector", "pg_trgm"),
+    extensions=("uuid-ossp", "vector", "pg_trgm", "unaccent", "btree_gin"),
     service_role=SERVICE_ROLE,
-    functions=(TOUCH_UPDATED_AT, CURRENT_FIRM, SKILL_STATISTICS, TEMPLATE_STATISTICS, REFUSE_CHANGE),
+    text_search=(ROMANIAN, ENGLISH),
+    functions=(
+        TOUCH_UPDATED_AT,
+        CURRENT_FIRM,
+        SKILL_STATISTICS,
+        TEMPLATE_STATISTICS,
+        REFUSE_CHANGE,
+        SEARCH_WORDS,
+        SEARCH_NAMES,
+        SEARCH_CONTENTS,
+    ),
     models=(
         models.Skill,
         models.SkillVersion,
@@ -31,6 +49,7 @@ SCHEMA = Schema(
         models.Task,
         models.UserAuditLog,
         models.CaseAuditLog,
+        SearchCalibration,
     ),
     views=VIEWS,
 )

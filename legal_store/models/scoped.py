@@ -23,6 +23,7 @@ from peewee import (
 
 from legal_store.database.scope import current_firm, required_scope
 from legal_store.errors import FirmScopeError
+from legal_store.schema.fields import shown
 
 
 class InFirm(Node):
@@ -89,6 +90,9 @@ class ScopedInsert(ModelInsert):
 
 class ScopedAlias(ModelAlias):
     """An alias whose queries are limited as those of its model."""
+
+    def get_field_aliases(self) -> Any:
+        return [self.__getattr__(field.name) for field in shown(self.model._meta.sorted_fields)]
 
     def select(self, *selection: Any) -> Any:
         return limited(ScopedSelect(self, selection or self.get_field_aliases()), self)
