@@ -53,7 +53,7 @@ CREATE TABLE "search_calibrations" (
     CONSTRAINT "search_calibrations_pkey" PRIMARY KEY (id),
     CONSTRAINT "search_calibrations_costs_check" CHECK (exact_row_us > 0 AND index_start_us > 0 AND index_row_us > 0),
     CONSTRAINT "search_calibrations_ef_search_check" CHECK (ef_search BETWEEN 1 AND 1000),
-    CONSTRAINT "search_calibrations_overfetch_check" CHECK (overfetch >= 1),
+    CONSTRAINT "search_calibrations_overfetch_check" CHECK (overfetch >= 0),
     CONSTRAINT "search_calibrations_recall_check" CHECK (recall BETWEEN 0 AND 1)
 );
 CREATE INDEX "search_calibrations_measured_at_idx" ON "search_calibrations" USING btree (measured_at DESC);

@@ -63,9 +63,7 @@ class Document(FirmRecord):
             Check("documents_version_check", "version >= 1"),
             Check("documents_file_size_bytes_check", "file_size_bytes >= 0"),
             words_index("documents"),
-            Index(
-                "documents_search_text_idx", ("firm_id", "search_text"), using="gin", options=SHORT_PENDING_LIST
-            ),
+            Index("documents_search_text_idx", ("firm_id", "search_text"), using="gin", options=SHORT_PENDING_LIST),
             Index(
                 "documents_embedded_idx",
                 ("firm_id", "document_type", "status", "case_id", "created_at"),

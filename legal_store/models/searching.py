@@ -102,8 +102,7 @@ def _ranked(query: str, order: str = "found.score DESC, found.id") -> str:
 
 # planned for each call's own filters: a plan for all filters at once could use no index
 _AS_OWNER = (
-    "STABLE SECURITY DEFINER PARALLEL SAFE "
-    "SET search_path = pg_catalog, public SET plan_cache_mode = force_custom_plan"
+    "STABLE SECURITY DEFINER PARALLEL SAFE SET search_path = pg_catalog, public SET plan_cache_mode = force_custom_plan"
 )
 
 SEARCH_NAMES = Function(
@@ -169,7 +168,7 @@ class SearchCalibration(Record):
         declared = (
             Check("search_calibrations_costs_check", "exact_row_us > 0 AND index_start_us > 0 AND index_row_us > 0"),
             Check("search_calibrations_ef_search_check", "ef_search BETWEEN 1 AND 1000"),
-            Check("search_calibrations_overfetch_check", "overfetch >= 1"),
+            Check("search_calibrations_overfetch_check", "overfetch >= 0"),
             Check("search_calibrations_recall_check", "recall BETWEEN 0 AND 1"),
             Index("search_calibrations_measured_at_idx", ("measured_at DESC",)),
         )

@@ -13,6 +13,7 @@ from peewee import (
     SQL,
     EnclosedNodeList,
     Entity,
+    Field,
     FieldAccessor,
     ForeignKeyField,
     NodeList,
@@ -158,13 +159,13 @@ class JsonField(BinaryJSONField):
         super().__init__(index=False, **options)
 
 
-class SearchField(TextField):
+class SearchField(Field):
     """A column that PostgreSQL computes for searching; no SELECT of the model brings it, and nobody writes it."""
 
     hidden = True
 
     def __init__(self, field_type: str, expression: str, **options: Any) -> None:
-        self.field_type = field_type
+        self.field_type = field_type  # type: ignore[misc]
         super().__init__(constraints=[Generated(expression)], **options)
 
 
