@@ -43,7 +43,7 @@ def search(
     from legal_store.database import firm as scope
     from legal_store.errors import SearchInputError
 
-    def embedded() -> list[float]:
+    def embedded() -> Any:
         if vector:
             return _read_vector(vector)
         return find.provider(provider).embed([query])[0]
@@ -101,7 +101,9 @@ def _read_vector(source: str) -> Any:
     try:
         return json_text.loads(content)
     except ValueError as error:
-        raise SearchInputError(f"{source} holds no JSON: {error}.", remedy="Give a file with a list of numbers.") from None
+        raise SearchInputError(
+            f"{source} holds no JSON: {error}.", remedy="Give a file with a list of numbers."
+        ) from None
 
 
 def _show(query: str, hits: list[Any]) -> None:

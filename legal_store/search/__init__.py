@@ -11,11 +11,26 @@ within its own time limit. Outside `with legal_store.firm(...)` it raises FirmSc
 is wrong with a query; SearchError, that the limit was reached.
 """
 
+from legal_store.search.calibration import calibrate
+from legal_store.search.embedding import embed_documents
 from legal_store.search.fusion import hybrid
 from legal_store.search.hits import ArmRank, Hit
 from legal_store.search.inputs import Filters
 from legal_store.search.meaning import semantic
 from legal_store.search.names import fuzzy
+from legal_store.search.providers import EmbeddingProvider, provider
 from legal_store.search.words import text
 
-__all__ = ["ArmRank", "Filters", "Hit", "fuzzy", "hybrid", "semantic", "text"]
+__all__ = [
+    "ArmRank",
+    "EmbeddingProvider",
+    "Filters",
+    "Hit",
+    "calibrate",
+    "embed_documents",
+    "fuzzy",
+    "hybrid",
+    "provider",
+    "semantic",
+    "text",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from legal_store.errors import SearchInputError
@@ -9,7 +10,7 @@ from legal_store.search.hits import Hit
 from legal_store.search.inputs import Filters, checked_limit, checked_vector, firm_of_scope
 from legal_store.search.nearest import OPERATORS, SCORES, nearest
 from legal_store.search.running import rows
-from legal_store.search.server import server
+from legal_store.search.server import Server, server
 
 
 def semantic(
@@ -43,6 +44,15 @@ FROM nearest JOIN documents AS row ON row.id = nearest.id AND row.firm_id = %s
 ORDER BY nearest.distance, row.id LIMIT {limit}"""
     found = rows(statement, [*arm.parameters, firm], arm.settings, timeout_ms=timeout_ms)
     return [Hit("document", *row) for row in found]
+
+
+def nearest_ids(
+    known: Server, firm: Any, vector: str, filters: Filters, wanted: int, *, timeout_ms: int | None = None
+) -> list[uuid.UUID]:
+    """Return the ids of the documents nearest to `vector`, by cosine, on a server of the given costs."""
+    arm = nearest(known, firm, vector, "cosine", filters, wanted)
+    statement = f"WITH {arm.sql}\nSELECT id FROM nearest ORDER BY distance, id LIMIT {wanted}"
+    return [row[0] for row in rows(statement, arm.parameters, arm.settings, timeout_ms=timeout_ms)]
 
 
 def checked_metric(given: str) -> str:
