@@ -27,7 +27,7 @@ ALTER TABLE "case_actors"
 ALTER TABLE "documents"
     ADD COLUMN "embedded_with" TEXT,
     ADD COLUMN "search_words" TEXT NOT NULL GENERATED ALWAYS AS (search_words(title)) STORED,
-    ADD COLUMN "search_text" TSVECTOR NOT NULL GENERATED ALWAYS AS (setweight(to_tsvector('public.legal_romanian', title), 'A') || setweight(to_tsvector('public.legal_english', title), 'A') || setweight(to_tsvector('public.legal_romanian', "left"(COALESCE(content, ''), 200000)), 'B') || setweight(to_tsvector('public.legal_english', "left"(COALESCE(content, ''), 200000)), 'B')) STORED,
+    ADD COLUMN "search_text" TSVECTOR NOT NULL GENERATED ALWAYS AS (setweight(to_tsvector('public.legal_romanian', translate(title, '/', ' ')), 'A') || setweight(to_tsvector('public.legal_english', translate(title, '/', ' ')), 'A') || setweight(to_tsvector('public.legal_romanian', translate("left"(COALESCE(content, ''), 200000), '/', ' ')), 'B') || setweight(to_tsvector('public.legal_english', translate("left"(COALESCE(content, ''), 200000), '/', ' ')), 'B')) STORED,
     ADD COLUMN "content_hash" TEXT NOT NULL GENERATED ALWAYS AS (md5(title || E'\n' || COALESCE(content, ''))) STORED;
 DROP INDEX "clients_name_trgm_idx";
 CREATE INDEX "clients_search_words_idx" ON "clients" USING gin (firm_id, search_words gin_trgm_ops) WITH (gin_pending_list_limit = 256);

@@ -25,8 +25,9 @@ SHORT_PENDING_LIST = "gin_pending_list_limit = 256"
 
 CONTENT_HASH = r"md5(title || E'\n' || COALESCE(content, ''))"
 
+# PostgreSQL's parser takes 1234/3/2023 for a path, one word: people look for 1234
 INDEXED_TEXT = " || ".join(
-    f"setweight(to_tsvector('public.{language.name}', {text}), '{weight}')"
+    f"setweight(to_tsvector('public.{language.name}', translate({text}, '/', ' ')), '{weight}')"
     for text, weight in (("title", "A"), (f"\"left\"(COALESCE(content, ''), {INDEXED_CHARACTERS})", "B"))
     for language in (ROMANIAN, ENGLISH)
 )

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 from legal_store.database import all_firms, db, firm
-from legal_store.errors import LegalStoreError, SearchError
+from legal_store.errors import LegalStoreError, SearchError, SearchInputError
 from legal_store.search.providers import EmbeddingProvider, fitted
 
 _PENDING = "(content_embedding IS NULL OR embedded_with <> %(provider)s || ':' || content_hash)"
@@ -59,6 +59,8 @@ def embed_documents(
     are done, and of how many, after each batch. Writes one transaction for each batch of `batch` documents. Raises
     SearchError when the provider fails; what was embedded before stays.
     """
+    if batch < 1:
+        raise SearchInputError(f"batch={batch} is not possible.", remedy="Give a whole number of 1 or more.")
     parameters = {"provider": provider.name, "firm": None if firm_id is None else str(firm_id), "batch": batch}
     pending = _RENEWED if renew else _PENDING
     with _scope(firm_id):

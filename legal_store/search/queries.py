@@ -50,7 +50,7 @@ def read_query(query: str) -> Alternatives:
         else:
             text = match["word"] if match["phrase"] is None else match["phrase"]
             if any(character.isalnum() for character in text):
-                alternatives[-1].append(Term(text, excluded=bool(match["minus"])))
+                alternatives[-1].append(Term(text.replace("/", " "), excluded=bool(match["minus"])))
     alternatives = [_telling(terms) for terms in alternatives if any(not term.excluded for term in terms)]
     if not alternatives:
         raise SearchInputError("The query has no word to look for.", remedy="Give a word that is not excluded.")

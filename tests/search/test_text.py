@@ -87,6 +87,12 @@ def test_the_longest_contents_in_any_script_can_be_stored(office: Office, alphab
     assert [hit.id for hit in found(office, "încheiere", highlight=False)] == [document.id]
 
 
+@pytest.mark.parametrize("query", ["4821", "4821/3/2023", '"4821/3"', "dosarul 4821"])
+def test_the_number_of_a_court_file_is_found_by_any_part(office: Office, query: str) -> None:
+    document = add_document(office, "Încheiere", "Dosar nr. 4821/3/2023.")
+    assert [hit.id for hit in found(office, query)] == [document.id]
+
+
 def test_a_search_for_documents_leaves_computed_columns_at_the_server(office: Office) -> None:
     from legal_store import Document
 
