@@ -25,7 +25,9 @@ def ndcg_at_10(found: Sequence[Any], answers: frozenset[Any]) -> float:
 
 
 @pytest.mark.parametrize(("language", "factor"), [(ROMANIAN, 1.05), (ENGLISH, 1.03)], ids=["ro", "en"])
-def test_hybrid_orders_better_than_each_of_its_arms(offices: tuple[Office, Office], language: Language, factor: float) -> None:
+def test_hybrid_orders_better_than_each_of_its_arms(
+    offices: tuple[Office, Office], language: Language, factor: float
+) -> None:
     office, _ = offices
     papers, questions = papers_and_questions(language, 500, 90)
     rows = [{"firm": office.firm_id, "case": office.case, "document_type": "Other", "title": paper.title,

@@ -150,3 +150,22 @@ def test_versions_with_known_wrong_results_are_refused(version: str | None) -> N
 @pytest.mark.parametrize("version", ["0.8.4", "0.8.6", "0.10", "1.0.0"])
 def test_later_versions_are_accepted(version: str) -> None:
     known.refuse_wrong_results(version)
+
+
+def test_an_index_of_half_precision_serves_when_it_is_the_one_there(
+    offices: tuple[Office, Office], connection: Any
+) -> None:
+    office, _ = offices
+    source = random.Random(6)
+    fill(office, 60, lambda: axis((0, 1), (source.randrange(1, DIMENSIONS), source.random())))
+    with firm(office.firm_id):
+        exact = search.semantic(axis((0, 1)), limit=10)
+    with connection.cursor() as cursor:
+        cursor.execute("DROP INDEX documents_content_embedding_idx")
+        cursor.execute(
+            "CREATE INDEX half ON documents USING hnsw ((content_embedding::halfvec(1536)) halfvec_cosine_ops)"
+        )
+    prefer_index(connection, ef_search=100)
+    assert "halfvec" in known.server().indexed
+    with firm(office.firm_id):
+        assert search.semantic(axis((0, 1)), limit=10) == exact
