@@ -5,7 +5,8 @@
     │   ├── ConfigurationError      a setting is missing or wrong
     │   ├── RefusedError            a safety rule forbids it here
     │   ├── FirmScopeError          a firm's data was touched outside its scope
-    │   └── NotConnectedError       the database was used outside `with db:`
+    │   ├── NotConnectedError       the database was used outside `with db:`
+    │   └── SearchInputError        a search got text, a vector or a filter that it cannot use
     ├── OperationFailedError        it was allowed and it failed (exit code 3)
     │   ├── ServerUnavailableError  PostgreSQL or Redis cannot be reached, or will not let us in
     │   ├── PoolExhaustedError      no connection of the pool became free in time
@@ -16,7 +17,8 @@
     │   ├── BackupError             a backup could not be made, read, listed or removed
     │   ├── RestoreError            a restore or its undo failed; the message says which database is live
     │   ├── SessionGoneError        a session that was to be changed is over, revoked or was never there
-    │   └── SessionConflictError    somebody else changed the session first
+    │   ├── SessionConflictError    somebody else changed the session first
+    │   └── SearchError             a search took longer than its limit, or an embedding could not be made
     └── CheckFailedError            the question was answered, and the answer is "no" (exit code 1)
         └── DamagedBackupError      a backup is not what it was when it was made, or not ours
 
@@ -60,6 +62,10 @@ class RefusedError(WrongUseError):
 
 class FirmScopeError(WrongUseError):
     """A firm's data was asked for outside any scope, or across firms; nothing was read or written."""
+
+
+class SearchInputError(WrongUseError):
+    """A search was given text, a vector, a limit or a filter that it cannot use; nothing was asked of the server."""
 
 
 class OperationFailedError(LegalStoreError):
@@ -106,6 +112,10 @@ class SessionGoneError(OperationFailedError):
 
 class SessionConflictError(OperationFailedError):
     """The session was changed by somebody else since it was read; nothing was written."""
+
+
+class SearchError(OperationFailedError):
+    """A search took longer than its own limit, or an embedding could not be made."""
 
 
 class CheckFailedError(LegalStoreError):

@@ -20,7 +20,7 @@ from legal_store.models.scoped import (
     ScopedUpdate,
     refuse_other_firm,
 )
-from legal_store.schema.fields import NOW, EnumField, KeyField, TimestampField
+from legal_store.schema.fields import NOW, EnumField, KeyField, TimestampField, shown
 from legal_store.schema.objects import Check, Default, Function, Index, Policy, PrimaryKey, Trigger, Unique
 
 TOUCH_UPDATED_AT = Function(
@@ -88,7 +88,7 @@ class Record(Model):
 
     @classmethod
     def select(cls, *fields: Any) -> Any:
-        return ScopedSelect(cls, fields or cls._meta.sorted_fields, is_default=not fields)
+        return ScopedSelect(cls, fields or shown(cls._meta.sorted_fields), is_default=not fields)
 
     @classmethod
     def update(cls, __data: Any = None, **values: Any) -> Any:
@@ -256,7 +256,7 @@ def firm_policies(model: type[Record]) -> tuple[Policy, ...]:
 
 
 def _kept_by_server(row: Record) -> list[Field[Any]]:
-    return [field for field in row._meta.sorted_fields if _has_default(field)]
+    return [field for field in shown(row._meta.sorted_fields) if _has_default(field)]
 
 
 def _has_default(field: Field[Any]) -> bool:

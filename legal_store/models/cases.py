@@ -9,6 +9,7 @@ from peewee import DateField, DecimalField, TextField
 from legal_store.models.clients import Client
 from legal_store.models.firms import FirmRecord
 from legal_store.models.outbox import cache_events
+from legal_store.models.searching import words_index, words_of
 from legal_store.models.users import User
 from legal_store.schema.fields import NOW, EnumField, FirmReferenceField, JsonField, TimestampField
 from legal_store.schema.objects import Check, Default, Index, Unique
@@ -62,6 +63,7 @@ class Case(FirmRecord):
     judge_name = TextField(null=True)
     next_hearing_date = TimestampField(null=True)
     metadata = JsonField(default=dict, constraints=[Default("'{}'")])
+    search_words = words_of("title")
 
     class Meta:
         table_name = "cases"
@@ -73,7 +75,7 @@ class Case(FirmRecord):
                 "cases_closed_has_date_check",
                 "status NOT IN ('Closed', 'Archived') OR closed_date IS NOT NULL",
             ),
-            Index("cases_title_trgm_idx", ("title gin_trgm_ops",), using="gin"),
+            words_index("cases"),
             Index("cases_firm_id_client_id_idx", ("firm_id", "client_id")),
             Index("cases_firm_id_status_opened_idx", ("firm_id", "status", "opened_date DESC")),
             Index("cases_firm_id_type_idx", ("firm_id", "type")),
@@ -115,10 +117,11 @@ class CaseActor(FirmRecord):
     phone = TextField(null=True)
     address = TextField(null=True)
     notes = TextField(null=True)
+    search_words = words_of("name")
 
     class Meta:
         table_name = "case_actors"
         declared = (
             Index("case_actors_firm_id_case_id_role_idx", ("firm_id", "case_id", "role")),
-            Index("case_actors_name_trgm_idx", ("name gin_trgm_ops",), using="gin"),
+            words_index("case_actors"),
         )

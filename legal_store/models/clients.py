@@ -5,8 +5,9 @@ from __future__ import annotations
 from peewee import TextField
 
 from legal_store.models.firms import FirmRecord
+from legal_store.models.searching import words_index, words_of
 from legal_store.schema.fields import JsonField
-from legal_store.schema.objects import Default, Index, Unique
+from legal_store.schema.objects import Default, Unique
 
 
 class Client(FirmRecord):
@@ -17,10 +18,11 @@ class Client(FirmRecord):
     address = TextField(null=True)
     email = TextField(null=True)
     phone = TextField(null=True)
+    search_words = words_of("name")
 
     class Meta:
         table_name = "clients"
         declared = (
             Unique("clients_firm_id_name_key", ("firm_id", "name")),
-            Index("clients_name_trgm_idx", ("name gin_trgm_ops",), using="gin"),
+            words_index("clients"),
         )

@@ -6,12 +6,21 @@ from legal_store.models.audit import REFUSE_CHANGE
 from legal_store.models.base import CURRENT_FIRM, TOUCH_UPDATED_AT
 from legal_store.models.discovery import TEMPLATE_STATISTICS, VIEWS
 from legal_store.models.outbox import RECORD_CACHE_EVENTS, RECORD_ROLE_CHANGE, CacheEvent
+from legal_store.models.searching import (
+    ENGLISH,
+    ROMANIAN,
+    SEARCH_CONTENTS,
+    SEARCH_NAMES,
+    SEARCH_WORDS,
+    SearchCalibration,
+)
 from legal_store.models.skills import SKILL_STATISTICS
 from legal_store.schema.objects import Schema
 
 SCHEMA = Schema(
-    extensions=("uuid-ossp", "vector", "pg_trgm"),
+    extensions=("uuid-ossp", "vector", "pg_trgm", "unaccent", "btree_gin"),
     service_role=SERVICE_ROLE,
+    text_search=(ROMANIAN, ENGLISH),
     functions=(
         TOUCH_UPDATED_AT,
         CURRENT_FIRM,
@@ -20,6 +29,9 @@ SCHEMA = Schema(
         REFUSE_CHANGE,
         RECORD_CACHE_EVENTS,
         RECORD_ROLE_CHANGE,
+        SEARCH_WORDS,
+        SEARCH_NAMES,
+        SEARCH_CONTENTS,
     ),
     models=(
         models.Skill,
@@ -41,6 +53,7 @@ SCHEMA = Schema(
         models.UserAuditLog,
         models.CaseAuditLog,
         CacheEvent,
+        SearchCalibration,
     ),
     views=VIEWS,
 )

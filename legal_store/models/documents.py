@@ -10,8 +10,9 @@ from pgvector.peewee import VectorField
 from legal_store.models.cases import Case
 from legal_store.models.firms import FirmRecord
 from legal_store.models.outbox import cache_events
+from legal_store.models.searching import CONTENT_HASH, INDEXED_TEXT, SHORT_PENDING_LIST, words_index, words_of
 from legal_store.models.users import User
-from legal_store.schema.fields import EnumField, FirmReferenceField, JsonField
+from legal_store.schema.fields import EnumField, FirmReferenceField, JsonField, SearchField
 from legal_store.schema.objects import Check, Default, Index
 
 EMBEDDING_DIMENSIONS = 1536
@@ -50,14 +51,25 @@ class Document(FirmRecord):
     ai_generated = BooleanField(default=False, constraints=[Default("false")])
     created_by = FirmReferenceField(User, backref="created_documents", null=True, on_delete="SET NULL")
     content_embedding = VectorField(dimensions=EMBEDDING_DIMENSIONS, null=True)
+    # "provider:content_hash" of an embedding that `search.embed` made; empty for one that a service brought
+    embedded_with = TextField(null=True)
     metadata = JsonField(default=dict, constraints=[Default("'{}'")])
+    search_words = words_of("title")
+    search_text = SearchField("TSVECTOR", INDEXED_TEXT)
+    content_hash = SearchField("TEXT", CONTENT_HASH)
 
     class Meta:
         table_name = "documents"
         declared = (
             Check("documents_version_check", "version >= 1"),
             Check("documents_file_size_bytes_check", "file_size_bytes >= 0"),
-            Index("documents_title_trgm_idx", ("title gin_trgm_ops",), using="gin"),
+            words_index("documents"),
+            Index("documents_search_text_idx", ("firm_id", "search_text"), using="gin", options=SHORT_PENDING_LIST),
+            Index(
+                "documents_embedded_idx",
+                ("firm_id", "document_type", "status", "case_id", "created_at"),
+                where="content_embedding IS NOT NULL",
+            ),
             Index("documents_content_embedding_idx", ("content_embedding vector_cosine_ops",), using="hnsw"),
             Index("documents_firm_id_case_id_idx", ("firm_id", "case_id", "created_at DESC")),
             Index("documents_firm_id_type_status_idx", ("firm_id", "document_type", "status")),

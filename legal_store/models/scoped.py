@@ -31,6 +31,7 @@ from peewee import (
 from legal_store.database.scope import as_firm_id, current_firm, current_scope, required_scope
 from legal_store.errors import FirmScopeError
 from legal_store.models.noted import NotedQuery
+from legal_store.schema.fields import shown
 
 
 class ScopedMetadata(Metadata):
@@ -74,6 +75,9 @@ class ScopedTable(Table):
 
 class ScopedAlias(ModelAlias):
     """An alias of a model, with the rows that the model itself would give."""
+
+    def get_field_aliases(self) -> Any:
+        return [self.__getattr__(field.name) for field in shown(self.model._meta.sorted_fields)]
 
     def select(self, *selection: Any) -> Any:
         return ScopedSelect(self, selection or self.get_field_aliases())

@@ -167,6 +167,11 @@ UNION ALL
 SELECT 'function', p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')', pg_get_functiondef(p.oid)
 FROM routine p
 UNION ALL
+SELECT 'text search configuration', c.cfgname,
+       (SELECT string_agg(m.maptokentype || ' ' || m.mapdict::regdictionary, ', ' ORDER BY m.maptokentype, m.mapseqno)
+        FROM pg_ts_config_map m WHERE m.mapcfg = c.oid)
+FROM pg_ts_config c JOIN space ON space.oid = c.cfgnamespace
+UNION ALL
 SELECT 'sequence', s.relname,
        concat_ws(' ', format_type(q.seqtypid, NULL), q.seqstart, q.seqincrement, q.seqmin, q.seqmax, q.seqcache,
                  CASE WHEN q.seqcycle THEN 'cycle' END)

@@ -19,6 +19,7 @@ def create_statements(schema: Schema) -> list[str]:
     return [
         *(f'CREATE EXTENSION IF NOT EXISTS "{name}"' for name in schema.extensions),
         create_service_role(schema.service_role),
+        *(configuration.create() for configuration in schema.text_search),
         *(function.create() for function in schema.functions),
         *(create_table(model) for model in schema.models),
         *(statement for model in schema.models for statement in add_references(model)),
@@ -33,6 +34,7 @@ def create_statements(schema: Schema) -> list[str]:
             if model.service_rights
         ),
         *(grant(view.name, "SELECT", schema.service_role) for view in schema.views),
+        *(function.limit_to(schema.service_role) for function in schema.functions if function.service_only),
     ]
 
 

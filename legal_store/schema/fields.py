@@ -13,6 +13,7 @@ from peewee import (
     SQL,
     EnclosedNodeList,
     Entity,
+    Field,
     FieldAccessor,
     ForeignKeyAccessor,
     ForeignKeyField,
@@ -24,7 +25,7 @@ from peewee import (
 from playhouse.postgres_ext import ArrayField, BinaryJSONField, DateTimeTZField
 
 from legal_store.errors import FirmScopeError
-from legal_store.schema.objects import Check, Default
+from legal_store.schema.objects import Check, Default, Generated
 
 NOW = "now()"
 
@@ -176,6 +177,21 @@ class JsonField(BinaryJSONField):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(index=False, **options)
+
+
+class SearchField(Field):
+    """A column that PostgreSQL computes for searching; no SELECT of the model brings it, and nobody writes it."""
+
+    hidden = True
+
+    def __init__(self, field_type: str, expression: str, **options: Any) -> None:
+        self.field_type = field_type  # type: ignore[misc]
+        super().__init__(constraints=[Generated(expression)], **options)
+
+
+def shown(fields: list[Any]) -> list[Any]:
+    """Return `fields` without those that are only for searching."""
+    return [field for field in fields if not getattr(field, "hidden", False)]
 
 
 class ListField(ArrayField):

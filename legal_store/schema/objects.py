@@ -78,14 +78,36 @@ class Index(NamedTuple):
         return f'DROP INDEX "{self.name}"'
 
 
+class TextSearchConfiguration(NamedTuple):
+    """How text becomes lexemes: as the configuration `copied`, but words go through `dictionaries`."""
+
+    name: str
+    copied: str
+    dictionaries: str
+
+    def create(self) -> str:
+        return (
+            f'CREATE TEXT SEARCH CONFIGURATION "{self.name}" (COPY = {self.copied});\n'
+            f'ALTER TEXT SEARCH CONFIGURATION "{self.name}"'
+            f" ALTER MAPPING FOR hword, hword_part, word WITH {self.dictionaries}"
+        )
+
+    def drop(self) -> str:
+        return f'DROP TEXT SEARCH CONFIGURATION "{self.name}"'
+
+
 class Function(NamedTuple):
-    """A function in the database; `signature` is its name with the types of its arguments."""
+    """A function in the database; `signature` is its name with its arguments.
+
+    Everyone may call it, unless `service_only`: then the owner and the role of services, and nobody else.
+    """
 
     signature: str
     returns: str
     body: str
     language: str = "plpgsql"
     attributes: str = ""
+    service_only: bool = False
 
     def create(self) -> str:
         attributes = f" {self.attributes}" if self.attributes else ""
@@ -96,6 +118,13 @@ class Function(NamedTuple):
 
     def drop(self) -> str:
         return f"DROP FUNCTION {self.signature}"
+
+    def limit_to(self, role: str) -> str:
+        """Return the statements that take the function from everyone and give it to `role`."""
+        return (
+            f"REVOKE EXECUTE ON FUNCTION {self.signature} FROM PUBLIC;\n"
+            f'GRANT EXECUTE ON FUNCTION {self.signature} TO "{role}"'
+        )
 
 
 class Trigger(NamedTuple):
@@ -184,3 +213,4 @@ class Schema(NamedTuple):
     functions: tuple[Function, ...]
     models: tuple[Any, ...]
     views: tuple[View, ...]
+    text_search: tuple[TextSearchConfiguration, ...] = ()

@@ -1,0 +1,260 @@
+"""Searching as a service beside the owner's hand-written SQL, and vectors through psycopg2 and SQLAlchemy.
+
+One run: documents of four firms with embeddings around topics, half of them of one firm. Figures: the time of each
+call beside the same question as hand-written SQL run by the owner without row-level security; recall and queries
+per second of exact search, HNSW and halfvec; sizes of the indexes.
+"""
+
+from __future__ import annotations
+
+import io
+import random
+import statistics
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+from psycopg2.extensions import parse_dsn
+
+from bench.measure import Result, alternate
+from legal_store import embedded, firm, search
+from legal_store.config import Settings
+from legal_store.database import db
+from legal_store.migrate import deploy
+from legal_store.models.documents import EMBEDDING_DIMENSIONS
+from legal_store.search.inputs import checked_vector
+from legal_store.search.server import forget_server
+
+MIGRATIONS = Path(__file__).parent.parent / "migrations"
+GOAL = "at most 1.2 of hand-written SQL as owner"
+WORDS = [
+    "penalitati",
+    "reziliere",
+    "contract",
+    "beton",
+    "livrare",
+    "termen",
+    "garantie",
+    "chirie",
+    "instanta",
+    "prescriptie",
+    "cesiune",
+    "notificare",
+]
+OURS, OWNER = "legal_store as service", "hand-written SQL as owner"
+HALF = "(content_embedding::halfvec(1536))"
+
+
+def run(*, quick: bool) -> list[Result]:
+    total, rounds = (1_500, 3) if quick else (10_000, 60)
+    with _library(total) as (url, firm_id, questions):
+        owner = psycopg2.connect(url)
+        owner.autocommit = True
+        with closing(owner):
+            results = _calls(owner, firm_id, questions, rounds)
+            results += _figure(owner, url, firm_id, questions[: 10 if quick else 50])
+    return results
+
+
+def _calls(owner: Any, firm_id: uuid.UUID, questions: list[list[float]], rounds: int) -> list[Result]:
+    search.semantic(questions[0])
+    turns = iter(range(10_000_000))
+    name, word = "Betoane Popesku", "penalitati beton"
+
+    def vector() -> list[float]:
+        return questions[next(turns) % len(questions)]
+
+    def by_owner(statement: str, values: Callable[[], list[Any]], settings: str = "") -> Callable[[], Any]:
+        return lambda: _rows(owner, f"{settings}{statement}", values())
+
+    pairs: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
+        "fuzzy": (lambda: search.fuzzy(name, kinds="document"), by_owner(
+            "SELECT d.id, d.title, 0.5 * word_similarity(q.w, search_words) + 0.5 * similarity(q.w, search_words) AS s "
+            "FROM documents d, (SELECT search_words(%s) AS w) q WHERE firm_id = %s AND search_words %%> q.w "
+            "ORDER BY s DESC, d.id LIMIT 10",
+            lambda: [name, str(firm_id)], "SET pg_trgm.word_similarity_threshold = 0.4; ")),
+        "text": (lambda: search.text(word, highlight=False), by_owner(
+            "SELECT id, title, ts_rank(search_text, q, 1) AS s FROM documents, "
+            "(SELECT plainto_tsquery('legal_romanian', %s) AS q) AS asked "
+            "WHERE firm_id = %s AND search_text @@ q ORDER BY s DESC, id LIMIT 10",
+            lambda: [word, str(firm_id)])),
+        "semantic": (lambda: search.semantic(vector()), by_owner(
+            "SELECT id, title, distance FROM (SELECT id, title, content_embedding <=> %s::vector AS distance "
+            "FROM documents WHERE firm_id = %s ORDER BY content_embedding <=> %s::vector LIMIT 40) AS f "
+            "ORDER BY distance, id LIMIT 10",
+            lambda: [(text := checked_vector(vector())), str(firm_id), text],
+            "SET hnsw.ef_search = 100; SET hnsw.iterative_scan = relaxed_order; ")),
+        "hybrid": (lambda: search.hybrid(word, vector()), by_owner(
+            HYBRID, lambda: [checked_vector(vector()), word, str(firm_id), word, str(firm_id), str(firm_id)],
+            "SET hnsw.ef_search = 100; SET hnsw.iterative_scan = relaxed_order; "
+            "SET pg_trgm.word_similarity_threshold = 0.4; ")),
+    }  # fmt: skip
+    results = []
+    for what, (ours, hand) in pairs.items():
+        medians = alternate({OURS: ours, OWNER: hand}, rounds, warm_up=5)
+        results.append(Result(what, medians, "ms", medians[OURS] / medians[OWNER], GOAL))
+    return results
+
+
+HYBRID = """
+WITH asked AS MATERIALIZED (SELECT %s::vector AS v),
+f AS MATERIALIZED (SELECT d.id, 0.5 * word_similarity(q.w, search_words) + 0.5 * similarity(q.w, search_words) AS s
+      FROM documents d, (SELECT search_words(%s) AS w) q WHERE firm_id = %s AND search_words %%> q.w
+      ORDER BY s DESC, d.id LIMIT 60),
+t AS MATERIALIZED (SELECT id, ts_rank(search_text, q, 1) AS s FROM documents,
+      (SELECT replace(plainto_tsquery('legal_romanian', %s)::text, '&', '|')::tsquery AS q) AS asked_text
+      WHERE firm_id = %s AND search_text @@ q ORDER BY s DESC, id LIMIT 60),
+m AS MATERIALIZED (SELECT id, -(content_embedding <=> (SELECT v FROM asked)) AS s FROM documents WHERE firm_id = %s
+      ORDER BY content_embedding <=> (SELECT v FROM asked) LIMIT 90),
+r AS (SELECT id, row_number() OVER (ORDER BY s DESC, id) AS rank FROM f UNION ALL
+      SELECT id, row_number() OVER (ORDER BY s DESC, id) FROM t UNION ALL
+      SELECT id, row_number() OVER (ORDER BY s DESC, id) FROM m)
+SELECT r.id, d.title, sum(1.0 / (60 + rank)) AS s FROM r JOIN documents d USING (id)
+GROUP BY r.id, d.title ORDER BY s DESC, r.id LIMIT 10
+"""
+
+
+def _figure(owner: Any, url: str, firm_id: uuid.UUID, questions: list[list[float]]) -> list[Result]:
+    _rows(owner, "RESET ALL; SET enable_indexscan = off; SELECT 1", [])
+    exact = "SELECT id FROM documents WHERE firm_id = %s ORDER BY content_embedding <=> %s::vector LIMIT 10"
+    right: list[set[Any]] = []
+    times: dict[str, list[float]] = {}
+    recalls: dict[str, float] = {}
+
+    def measure(name: str, ask: Callable[[list[float]], set[Any]]) -> None:
+        ask(questions[0])
+        found, took = [], []
+        for question in questions:
+            began = time.perf_counter()
+            found.append(ask(question))
+            took.append(time.perf_counter() - began)
+        if not right:
+            right.extend(found)
+        times[name] = took
+        recalls[name] = statistics.mean(len(a & b) / 10 for a, b in zip(found, right, strict=True))
+
+    def by_hand(statement: str) -> Callable[[list[float]], set[Any]]:
+        return lambda q: {row[0] for row in _rows(owner, statement, [str(firm_id), checked_vector(q)])}
+
+    measure("exact, psycopg2", by_hand(exact))
+    sizes = {"HNSW vector": _size(owner, "documents_content_embedding_idx")}
+    _rows(owner, "RESET ALL; SET hnsw.ef_search = 40; SELECT 1", [])
+    measure("HNSW, psycopg2, no iterative scan, ef 40", by_hand(exact))
+    _rows(owner, "SET hnsw.ef_search = 100; SET hnsw.iterative_scan = relaxed_order; SELECT 1", [])
+    measure("HNSW, psycopg2, iterative, ef 100", by_hand(exact))
+    alchemy = _through_sqlalchemy(url, firm_id)
+    if alchemy is not None:
+        measure("HNSW, SQLAlchemy, iterative, ef 100", alchemy)
+    measure("HNSW, legal_store as service", lambda q: {hit.id for hit in search.semantic(q)})
+    _rows(owner, f"SET maintenance_work_mem = '512MB'; DROP INDEX documents_content_embedding_idx; CREATE INDEX "
+                 f"documents_content_embedding_idx ON documents USING hnsw ({HALF} halfvec_cosine_ops); SELECT 1", [])  # fmt: skip
+    forget_server()
+    sizes["HNSW halfvec"] = _size(owner, "documents_content_embedding_idx")
+    measure("halfvec HNSW, legal_store as service", lambda q: {hit.id for hit in search.semantic(q)})
+    speeds = {name: 1 / statistics.median(took) for name, took in times.items()}
+    ours, peer = recalls["HNSW, legal_store as service"], recalls["HNSW, psycopg2, no iterative scan, ef 40"]
+    return [
+        Result("recall@10", recalls, "of 1", ours / peer, "0.98 absolute"),
+        Result("queries per second, one connection", speeds, "1/s",
+               speeds["HNSW, legal_store as service"] / speeds["HNSW, psycopg2, iterative, ef 100"], "at least 0.83"),
+        Result("size of the index", sizes, "MB", sizes["HNSW halfvec"] / sizes["HNSW vector"], "about 0.5"),
+    ]  # fmt: skip
+
+
+def _through_sqlalchemy(url: str, firm_id: uuid.UUID) -> Callable[[list[float]], set[Any]] | None:
+    try:
+        import sqlalchemy as sa
+        from pgvector.sqlalchemy import VECTOR
+    except ImportError:
+        return None
+    documents = sa.table("documents", sa.column("id", sa.Uuid), sa.column("firm_id", sa.Uuid),
+                         sa.column("content_embedding", VECTOR(EMBEDDING_DIMENSIONS)))  # fmt: skip
+    settings = "-c hnsw.ef_search=100 -c hnsw.iterative_scan=relaxed_order"
+    engine = sa.create_engine("postgresql+psycopg2://", creator=lambda: psycopg2.connect(url, options=settings))
+
+    def ask(question: list[float]) -> set[Any]:
+        distance = documents.c.content_embedding.cosine_distance(question)
+        statement = sa.select(documents.c.id).where(documents.c.firm_id == firm_id).order_by(distance).limit(10)
+        with engine.connect() as connection:
+            return {uuid.UUID(str(row.id)) for row in connection.execute(statement)}
+
+    return ask
+
+
+def _size(owner: Any, index: str) -> float:
+    return float(_rows(owner, "SELECT pg_relation_size(%s::regclass) / 1048576.0", [index])[0][0])
+
+
+def _rows(connection: Any, statement: str, values: list[Any]) -> list[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return list(cursor.fetchall())
+
+
+@contextmanager
+def _library(total: int) -> Iterator[tuple[str, uuid.UUID, list[list[float]]]]:
+    source = random.Random(2)
+    with tempfile.TemporaryDirectory() as home:
+        url = embedded.up(Path(home), postgres_settings={"fsync": "off", "shared_buffers": "512MB"}).postgres.url
+        try:
+            deploy(parse_dsn(url), MIGRATIONS)
+            db.configure(Settings.from_environ({"DATABASE_URL": url}))
+            largest, topics = _fill(url, total, source), [_direction(source, 1.0) for _ in range(60)]
+            questions = [_near(source, source.choice(topics)) for _ in range(60)]
+            _embed(url, source, topics)
+            forget_server()
+            with db.connection_context(), firm(largest):
+                yield url, largest, questions
+        finally:
+            db.close_all()
+            embedded.down(Path(home))
+
+
+def _fill(url: str, total: int, source: random.Random) -> uuid.UUID:
+    firms = [uuid.uuid4() for _ in range(4)]
+    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+        lines = io.StringIO()
+        for number, one in enumerate(firms):
+            client, case = uuid.uuid4(), uuid.uuid4()
+            cursor.execute("INSERT INTO firms (id, name, vat_id) VALUES (%s, 'f', %s)", [str(one), str(number)])
+            cursor.execute("INSERT INTO clients (id, firm_id, name) VALUES (%s, %s, 'c')", [str(client), str(one)])
+            cursor.execute("INSERT INTO cases (id, firm_id, client_id, case_number, title, type, opened_date) "
+                           "VALUES (%s, %s, %s, '1', 't', 'Civil', now())", [str(case), str(one), str(client)])  # fmt: skip
+            for count in range(total // 2 if number == 0 else total // 6):
+                title = f"Contract {count} {' '.join(source.sample(WORDS, 3))}"
+                content = " ".join(source.choices([*WORDS, *(f"cuvant{n}" for n in range(300))], k=60))
+                lines.write(f"{uuid.uuid4()}\t{one}\t{case}\t{title}\tOther\t{content}\n")
+        lines.seek(0)
+        cursor.copy_expert("COPY documents (id, firm_id, case_id, title, document_type, content) FROM STDIN", lines)
+    return firms[0]
+
+
+def _embed(url: str, source: random.Random, topics: list[list[float]]) -> None:
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        cursor.execute("SELECT pg_get_indexdef('documents_content_embedding_idx'::regclass)")
+        index = cursor.fetchone()[0]
+        cursor.execute("DROP INDEX documents_content_embedding_idx; CREATE TEMP TABLE made (id uuid, v vector(1536))")
+        cursor.execute("SELECT id FROM documents")
+        lines = io.StringIO()
+        for (one,) in cursor.fetchall():
+            values = ",".join(f"{value:.5f}" for value in _near(source, source.choice(topics)))
+            lines.write(f"{one}\t[{values}]\n")
+        lines.seek(0)
+        cursor.copy_expert("COPY made FROM STDIN", lines)
+        cursor.execute("UPDATE documents d SET content_embedding = v FROM made WHERE made.id = d.id")
+        cursor.execute(f"SET maintenance_work_mem = '512MB'; {index}")
+        cursor.execute("VACUUM ANALYZE documents")
+
+
+def _direction(source: random.Random, length: float) -> list[float]:
+    return [source.gauss(0, length / EMBEDDING_DIMENSIONS**0.5) for _ in range(EMBEDDING_DIMENSIONS)]
+
+
+def _near(source: random.Random, topic: list[float]) -> list[float]:
+    return [a + b for a, b in zip(topic, _direction(source, 0.7), strict=True)]

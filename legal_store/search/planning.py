@@ -1,0 +1,35 @@
+"""Decides between comparing every vector and walking the index. Pure.
+
+Both find the nearest; comparing costs time for each document that the filters leave, the index for each document it
+passes on the way, also those of other firms. With `n` documents left of `total` in the index, finding `fetch` of
+them passes about `fetch * total / n`. The two cost the same at one n: below it, compare.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+
+class Costs(NamedTuple):
+    """What searching costs on one server, in microseconds; the defaults are of the machine in docs/search.md.
+
+    `ef_search` is the breadth of a walk through the index, `overfetch` how many more hits than wanted it brings, so
+    that the best of them are the right ones.
+    """
+
+    exact_row_us: float = 12.0
+    index_start_us: float = 2_000.0
+    index_row_us: float = 20.0
+    ef_search: int = 100
+    overfetch: int = 30
+
+
+def exact_limit(costs: Costs, total: int, wanted: int) -> int:
+    """Return up to how many documents comparing all is the cheaper way to find `wanted` of `total` documents.
+
+    Solves exact_row_us * n = index_start_us + index_row_us * fetch * total / n for n.
+    """
+    fetch = wanted + costs.overfetch
+    start, rest = costs.index_start_us, 4 * costs.exact_row_us * costs.index_row_us * fetch * max(total, 0)
+    return max(wanted, round((start + math.sqrt(start * start + rest)) / (2 * costs.exact_row_us)))

@@ -1,0 +1,61 @@
+"""Three rankings, fused."""
+
+from __future__ import annotations
+
+import pytest
+
+from legal_store import firm, search
+from legal_store.errors import SearchInputError
+from tests.search.conftest import Office, add_document, axis
+
+
+@pytest.fixture
+def office(offices: tuple[Office, Office]) -> Office:
+    office, other = offices
+    add_document(office, "Contract beton", "livrare", content_embedding=axis((0, 1), (1, 0.1)))
+    add_document(office, "Penalități", "contract de furnizare beton", content_embedding=axis((1, 1)))
+    add_document(office, "Fără legătură", "altceva", content_embedding=axis((0, 1)))
+    add_document(other, "Contract beton", "contract beton", content_embedding=axis((0, 1)))
+    return office
+
+
+def test_the_score_is_the_sum_of_weighted_reciprocal_ranks(office: Office) -> None:
+    weights = {"fuzzy": 2.0, "text": 0.5, "semantic": 1.0}
+    with firm(office.firm_id):
+        hits = search.hybrid("contract beton", axis((0, 1)), weights=weights, explain=True)
+    assert {hit.title for hit in hits} == {"Contract beton", "Penalități", "Fără legătură"}
+    for hit in hits:
+        assert hit.score == pytest.approx(sum(weights[arm] / (60 + place.rank) for arm, place in hit.arms.items()))
+    best = hits[0]
+    assert best.title == "Contract beton"
+    assert {arm: place.rank for arm, place in best.arms.items()} == {"fuzzy": 1, "text": 1, "semantic": 2}
+    assert best.arms["fuzzy"].score == pytest.approx(1.0)
+    assert "fuzzy" not in next(hit for hit in hits if hit.title == "Fără legătură").arms
+
+
+def test_an_arm_without_weight_or_vector_is_left_out(office: Office) -> None:
+    with firm(office.firm_id):
+        without = search.hybrid("contract beton", explain=True)
+        only_text = search.hybrid("contract", axis((0, 1)), weights={"fuzzy": 0, "semantic": 0}, explain=True)
+    assert {arm for hit in without for arm in hit.arms} == {"fuzzy", "text"}
+    assert {arm for hit in only_text for arm in hit.arms} == {"text"}
+    assert search.Hit("document", without[0].id, "t", None, 1.0).arms == {}
+
+
+def test_the_order_is_the_same_a_hundred_times(office: Office) -> None:
+    for number in range(30):
+        add_document(office, "Contract beton", "contract beton", content_embedding=axis((0, 1), (number % 3, 0.5)))
+    with firm(office.firm_id):
+        orders = {tuple(hit.id for hit in search.hybrid("contract beton", axis((0, 1)), limit=20)) for _ in range(100)}
+    assert len(orders) == 1
+
+
+@pytest.mark.parametrize("weights", [{"fuzy": 1}, {"fuzzy": -1}, {"text": float("nan")}, {"text": "1"}])
+def test_impossible_weights_are_refused(office: Office, weights: dict[str, float]) -> None:
+    with firm(office.firm_id), pytest.raises(SearchInputError, match="weights="):
+        search.hybrid("contract", axis((0, 1)), weights=weights)
+
+
+def test_no_arm_at_all_is_refused(office: Office) -> None:
+    with firm(office.firm_id), pytest.raises(SearchInputError, match="No arm"):
+        search.hybrid("contract", weights={"fuzzy": 0, "text": 0})
