@@ -30,6 +30,7 @@ BEGIN
     RETURN NULL;
 END
 $function$;
+REVOKE EXECUTE ON FUNCTION record_cache_events() FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION record_role_change() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $function$
@@ -39,6 +40,7 @@ BEGIN
     RETURN NULL;
 END
 $function$;
+REVOKE EXECUTE ON FUNCTION record_role_change() FROM PUBLIC;
 
 CREATE TABLE "cache_outbox" (
     "id" UUID NOT NULL DEFAULT uuid_generate_v4(),

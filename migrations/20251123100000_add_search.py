@@ -29,12 +29,16 @@ ALTER TABLE "documents"
     ADD COLUMN "search_words" TEXT NOT NULL GENERATED ALWAYS AS (search_words(title)) STORED,
     ADD COLUMN "search_text" TSVECTOR NOT NULL GENERATED ALWAYS AS (setweight(to_tsvector('public.legal_romanian', translate(title, '/', ' ')), 'A') || setweight(to_tsvector('public.legal_english', translate(title, '/', ' ')), 'A') || setweight(to_tsvector('public.legal_romanian', translate("left"(COALESCE(content, ''), 200000), '/', ' ')), 'B') || setweight(to_tsvector('public.legal_english', translate("left"(COALESCE(content, ''), 200000), '/', ' ')), 'B')) STORED,
     ADD COLUMN "content_hash" TEXT NOT NULL GENERATED ALWAYS AS (md5(title || E'\n' || COALESCE(content, ''))) STORED;
+-- lint-ignore: require-concurrent-index-deletion
 DROP INDEX "clients_name_trgm_idx";
 CREATE INDEX "clients_search_words_idx" ON "clients" USING gin (firm_id, search_words gin_trgm_ops) WITH (gin_pending_list_limit = 256);
+-- lint-ignore: require-concurrent-index-deletion
 DROP INDEX "cases_title_trgm_idx";
 CREATE INDEX "cases_search_words_idx" ON "cases" USING gin (firm_id, search_words gin_trgm_ops) WITH (gin_pending_list_limit = 256);
+-- lint-ignore: require-concurrent-index-deletion
 DROP INDEX "case_actors_name_trgm_idx";
 CREATE INDEX "case_actors_search_words_idx" ON "case_actors" USING gin (firm_id, search_words gin_trgm_ops) WITH (gin_pending_list_limit = 256);
+-- lint-ignore: require-concurrent-index-deletion
 DROP INDEX "documents_title_trgm_idx";
 CREATE INDEX "documents_search_words_idx" ON "documents" USING gin (firm_id, search_words gin_trgm_ops) WITH (gin_pending_list_limit = 256);
 CREATE INDEX "documents_search_text_idx" ON "documents" USING gin (firm_id, search_text) WITH (gin_pending_list_limit = 256);
@@ -58,7 +62,7 @@ CREATE TABLE "search_calibrations" (
 );
 CREATE INDEX "search_calibrations_measured_at_idx" ON "search_calibrations" USING btree (measured_at DESC);
 CREATE OR REPLACE FUNCTION search_names(query text, of_kinds text[], in_cases uuid[], of_types text[], of_statuses text[], created_from timestamptz, created_before timestamptz, at_most integer) RETURNS TABLE (kind text, id uuid, case_id uuid, label text, score double precision)
-LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE SET search_path = pg_catalog, public SET plan_cache_mode = force_custom_plan AS $function$
+LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_custom_plan AS $function$
 #variable_conflict use_column
 DECLARE
     firm uuid := public.current_firm_id();
@@ -139,7 +143,7 @@ BEGIN
 END
 $function$;
 CREATE OR REPLACE FUNCTION search_contents(query tsquery, in_cases uuid[], of_types text[], of_statuses text[], created_from timestamptz, created_before timestamptz, at_most integer) RETURNS TABLE (id uuid, score double precision)
-LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE SET search_path = pg_catalog, public SET plan_cache_mode = force_custom_plan AS $function$
+LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_custom_plan AS $function$
 #variable_conflict use_column
 DECLARE
     firm uuid := public.current_firm_id();

@@ -65,6 +65,7 @@ class Routine(NamedTuple):
     body: str
     public: bool
     """Whether everybody may call it."""
+    trigger: bool
 
 
 class Right(NamedTuple):
@@ -200,7 +201,8 @@ SELECT space.prefix || p.proname || '(' || pg_get_function_identity_arguments(p.
        pg_get_userbyid(p.proowner)::text, p.prosecdef,
        (SELECT substr(setting, 13) FROM unnest(p.proconfig) setting WHERE setting LIKE 'search_path=%%'),
        coalesce(nullif(p.prosrc, ''), pg_get_function_sqlbody(p.oid), ''),
-       EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) WHERE grantee = 0)
+       EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) WHERE grantee = 0),
+       p.prorettype = 'trigger'::regtype
 FROM pg_proc p JOIN space ON space.oid = p.pronamespace
 WHERE NOT EXISTS (SELECT FROM pg_depend d
                   WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')

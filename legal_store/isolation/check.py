@@ -34,5 +34,6 @@ def declared() -> Expected:
         firm_function=CURRENT_FIRM.signature.partition("(")[0],
         firm_function_body=CURRENT_FIRM.body,
         keys_across_firms={item.name: item.across_firms for item in uniques if item.across_firms},
+        operations_tables={m._meta.table_name: m.operations_only for m in SCHEMA.models if m.operations_only},
         shared_tables={model._meta.table_name: model.shared for model in SCHEMA.models if model.shared},
     )

@@ -65,6 +65,7 @@ class Record(Model):
     key_columns: ClassVar[tuple[str, ...]] = ("id",)
     firm_column: ClassVar[str | None] = None
     shared: ClassVar[str] = ""  # why rows belong to no firm
+    operations_only: ClassVar[str] = ""  # why services have no right on the table
     service_rights: ClassVar[str] = "SELECT, INSERT, UPDATE, DELETE"
 
     id = KeyField()

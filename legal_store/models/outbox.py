@@ -24,6 +24,7 @@ RECORD_CACHE_EVENTS = Function(
     signature="record_cache_events()",
     returns="trigger",
     attributes=_AS_OWNER,
+    service_only=True,
     body=f"""
 DECLARE
     verb text := CASE TG_OP WHEN 'INSERT' THEN 'created' WHEN 'UPDATE' THEN 'updated' ELSE 'deleted' END;
@@ -55,6 +56,7 @@ RECORD_ROLE_CHANGE = Function(
     signature="record_role_change()",
     returns="trigger",
     attributes=_AS_OWNER,
+    service_only=True,
     body="""
 BEGIN
     INSERT INTO cache_outbox (firm_id, event, keys)
@@ -69,6 +71,7 @@ class CacheEvent(Record):
     """A change that the cache has to be told of."""
 
     service_rights: ClassVar[str] = ""
+    operations_only: ClassVar[str] = "triggers fill it with ids of all firms, the operations' worker drains it"
 
     firm_id = UUIDField()  # no reference: the event of a deleted firm stays until it was told
     event = TextField()

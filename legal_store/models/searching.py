@@ -103,7 +103,8 @@ def _ranked(query: str, order: str = "found.score DESC, found.id") -> str:
 
 # planned for each call's own filters: a plan for all filters at once could use no index
 _AS_OWNER = (
-    "STABLE SECURITY DEFINER PARALLEL SAFE SET search_path = pg_catalog, public SET plan_cache_mode = force_custom_plan"
+    "STABLE SECURITY DEFINER PARALLEL SAFE SET search_path = pg_catalog, public, pg_temp"
+    " SET plan_cache_mode = force_custom_plan"
 )
 
 SEARCH_NAMES = Function(
@@ -153,6 +154,7 @@ class SearchCalibration(Record):
     """What `search.calibrate` measured on this server; the newest row decides between exact search and index."""
 
     service_rights: ClassVar[str] = "SELECT"
+    shared: ClassVar[str] = "speeds of this server, measured over all documents; no content"
 
     measured_at = TimestampField(constraints=[Default(NOW)])
     documents = IntegerField()

@@ -120,11 +120,15 @@ class Function(NamedTuple):
         return f"DROP FUNCTION {self.signature}"
 
     def limit_to(self, role: str) -> str:
-        """Return the statements that take the function from everyone and give it to `role`."""
-        return (
-            f"REVOKE EXECUTE ON FUNCTION {self.signature} FROM PUBLIC;\n"
-            f'GRANT EXECUTE ON FUNCTION {self.signature} TO "{role}"'
-        )
+        """Return the statements that take the function from everyone and give it to `role`.
+
+        A trigger's function is given to nobody: triggers run it without asking, and whoever may name it in a
+        trigger of his own runs it with its owner's rights.
+        """
+        revoke = f"REVOKE EXECUTE ON FUNCTION {self.signature} FROM PUBLIC"
+        if self.returns == "trigger":
+            return revoke
+        return f'{revoke};\nGRANT EXECUTE ON FUNCTION {self.signature} TO "{role}"'
 
 
 class Trigger(NamedTuple):

@@ -180,10 +180,12 @@ def test_every_exception_of_our_own_schema_is_in_it(owner: Any) -> None:
     from legal_store.isolation.check import declared
     from legal_store.isolation.rules import findings
 
-    bare = declared()._replace(keys_across_firms={}, shared_tables={})
+    bare = declared()._replace(keys_across_firms={}, shared_tables={}, operations_tables={})
     found = findings(read_catalog(owner, bare.service_role), bare)
     exempt = {finding.object.rpartition(".")[2] for finding in found}
-    assert exempt == set(declared().keys_across_firms) | set(declared().shared_tables)
+    operations = set(declared().operations_tables)
+    keys = {f"{table}_pkey" for table in operations}
+    assert exempt == set(declared().keys_across_firms) | set(declared().shared_tables) | operations | keys
 
 
 def test_a_service_that_connects_as_the_owner_is_found(embedded_host: Host) -> None:
