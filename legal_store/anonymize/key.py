@@ -62,7 +62,7 @@ def hand_over(cursor: Any, key: bytes) -> None:
 # A Feistel network over twice `half` bits, walked until the result is below `size` (Black and Rogaway, 2002): a
 # permutation of 0 .. size - 1 for each key and domain.
 _FUNCTIONS = """
-CREATE FUNCTION pg_temp.permuted(domain text, value bigint, size bigint, inner_pad bytea, outer_pad bytea)
+CREATE OR REPLACE FUNCTION pg_temp.permuted(domain text, value bigint, size bigint, inner_pad bytea, outer_pad bytea)
 RETURNS bigint LANGUAGE plpgsql IMMUTABLE STRICT AS $$
 DECLARE
     half int := greatest(1, ceil(ceil(ln(size::numeric) / ln(2.0)) / 2)::int);
@@ -92,7 +92,7 @@ BEGIN
     RETURN CASE WHEN value < 0 THEN -result ELSE result END;
 END
 $$;
-CREATE FUNCTION pg_temp.permuted_digits(domain text, value text, inner_pad bytea, outer_pad bytea)
+CREATE OR REPLACE FUNCTION pg_temp.permuted_digits(domain text, value text, inner_pad bytea, outer_pad bytea)
 RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT AS $$
 DECLARE
     digits text := left(regexp_replace(value, '\\D', '', 'g'), 18);

@@ -20,6 +20,7 @@ from legal_store.errors import LeakError, OperationFailedError, RefusedError
 
 MARK = "legal_store.anonymized"
 CLEANING = "cleaning up"
+LOCK_TIMEOUT = "10s"
 _LOCK = 0x616E6F6E  # "anon"
 Progress = Callable[[str], None]
 
@@ -188,12 +189,13 @@ def _lock(cursor: Any, planned: Plan) -> None:
     import psycopg2
 
     names = sql.SQL(", ").join(sql.Identifier(*item.table.identifier) for item in planned.tables)
-    cursor.execute("SET LOCAL lock_timeout = '10s'")
+    cursor.execute("SELECT set_config('lock_timeout', %s, true)", (LOCK_TIMEOUT,))
     try:
         cursor.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(names))
     except psycopg2.errors.LockNotAvailable:
         raise OperationFailedError(
-            "Other sessions use the database: its tables could not be locked within 10 s. Nothing was changed.",
+            f"Other sessions use the database: its tables could not be locked within {LOCK_TIMEOUT}."
+            " Nothing was changed.",
             remedy="Stop the services that use it.",
         ) from None
 

@@ -125,9 +125,9 @@ def _keyed_uuid(use: Use) -> sql.Composable:
 
 
 def _lorem(use: Use) -> sql.Composable:
-    return sql.SQL(
-        "left(repeat(substr({lorem}, 1 + (length({v}) * 7) % 400), 1 + length({v}) / 400), length({v}))"
-    ).format(lorem=sql.Literal(LOREM), v=use.value)
+    return sql.SQL("left(repeat({lorem}, 1 + length({v}) / {length}), length({v}))").format(
+        lorem=sql.Literal(LOREM), length=sql.Literal(len(LOREM)), v=use.value
+    )
 
 
 def _pick(pool: Callable[[dict[str, Any]], tuple[str, ...]], domain: str) -> Callable[[Use], sql.Composable]:

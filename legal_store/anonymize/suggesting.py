@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
-from legal_store.anonymize.catalog import Column, Table
+from psycopg2 import sql
+
+from legal_store.anonymize.catalog import Column, Table, read_tables
+from legal_store.anonymize.rules import Rules
 from legal_store.anonymize.text import recognised
 
 _BY_NAME = (
@@ -76,3 +80,25 @@ def _for_others(column: Column) -> str:
 
 def _key(name: str) -> str:
     return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else f'"{name}"'
+
+
+def suggestions(cursor: Any, rules: Rules) -> dict[str, list[str]]:
+    """Return, for each table with unlisted columns, the lines to add. Reads up to a hundred values of each."""
+    tables = read_tables(cursor)
+    found: dict[str, list[str]] = {}
+    for table in tables.values():
+        for column in table.columns.values():
+            if table.relkind == "m" or column.generated or (table.name, column.name) in rules.columns:
+                continue
+            line = suggested_line(table, column, _sample(cursor, table, column))
+            found.setdefault(table.name, []).append(line)
+    return found
+
+
+def _sample(cursor: Any, table: Table, column: Column) -> list[str]:
+    cursor.execute(
+        sql.SQL("SELECT {c}::text FROM {t} WHERE {c} IS NOT NULL LIMIT 100").format(
+            c=sql.Identifier(column.name), t=sql.Identifier(*table.identifier)
+        )
+    )
+    return [text for (text,) in cursor.fetchall()]

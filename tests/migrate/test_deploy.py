@@ -10,10 +10,10 @@ from typing import Any
 
 import psycopg2
 import pytest
-from legal_store.embedded import client_program
 from psycopg2.extensions import parse_dsn
 
 from legal_store.config import Url
+from legal_store.embedded import client_program
 from legal_store.errors import ConfigurationError, MigrationError
 from legal_store.migrate import deploy, status
 from legal_store.migrate.files import read_migrations, split_sql
