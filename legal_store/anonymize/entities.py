@@ -61,7 +61,9 @@ class Entities:
         if piece.kind == "email":
             return f"u{digest.hex()[:24]}@example.com"
         digits = iter(str(int.from_bytes(digest, "big")))
-        return "".join(next(digits) if char.isdigit() else "X" if char.isalpha() else char for char in piece.text)
+        text = "".join(next(digits) if char.isdigit() else "X" if char.isalpha() else char for char in piece.text)
+        # no CNP begins with 0, no IBAN has the check digits 00: a pseudonym is never taken for a real number
+        return {"cnp": f"0{text[1:]}", "iban": f"{text[:2]}00{text[4:]}"}.get(piece.kind, text)
 
     def _names_replaced(self, text: str, firm: object) -> str:
         known = self._phrases.get(firm)

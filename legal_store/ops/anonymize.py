@@ -196,7 +196,7 @@ def _write(report: Report, path: Any) -> None:
     import json as encoder
 
     from legal_store.anonymize.page import html_page
-    from legal_store.cli.render import _plain as plain
+    from legal_store.cli.render import plain
 
     text = html_page(report) if path.suffix == ".html" else encoder.dumps(plain(report), indent=2, ensure_ascii=False)
     path.touch(mode=0o600)

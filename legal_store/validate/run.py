@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Any, NamedTuple
 
 import psycopg2
@@ -13,6 +14,7 @@ from legal_store.models.declared import SCHEMA
 from legal_store.validate.checks import Check, Outcome, Status, failed
 from legal_store.validate.declared import checks_of_models
 from legal_store.validate.domain import checks_of_domain
+from legal_store.validate.privacy import checks_of_privacy
 from legal_store.validate.server import checks_of_server
 
 ENTRY_POINT_GROUP = "legal_store.checks"
@@ -46,7 +48,8 @@ def all_checks() -> list[Check]:
     A package's entry point is a function that returns checks. Raises ConfigurationError when one cannot be loaded or
     two checks have the same name.
     """
-    checks = [*checks_of_server(SCHEMA), *checks_of_models(SCHEMA), *checks_of_domain(), *_installed_checks()]
+    ours = (checks_of_server(SCHEMA), checks_of_models(SCHEMA), checks_of_domain(), checks_of_privacy())
+    checks = [*chain.from_iterable(ours), *_installed_checks()]
     names = [check.name for check in checks]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

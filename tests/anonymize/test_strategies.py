@@ -29,9 +29,8 @@ INJECTIVE = {
 
 
 def prepared(cursor: Any, kind: str, values: str, count: int, key: bytes) -> None:
-    cursor.execute(
-        f"CREATE TEMP TABLE given ON COMMIT DROP AS SELECT v, ({values})::{kind} AS c FROM generate_series(1, {count}) v"
-    )
+    rows = f"SELECT v, ({values})::{kind} AS c FROM generate_series(1, {count}) AS v"
+    cursor.execute(f"CREATE TEMP TABLE given ON COMMIT DROP AS {rows}")
     hand_over(cursor, key)
 
 
@@ -107,7 +106,7 @@ def test_the_keyed_hash_is_hmac_sha256(connection: Any) -> None:
     ("strategy", "kind", "values", "options", "promise"),
     [
         ("lorem", "text", "repeat('secret ', v)", {}, "length(old) = length(new) AND new !~ 'secret'"),
-        ("digits", "text", "'+40 (744) ' || 100000 + v", {}, r"translate(old, '0123456789', '') = translate(new, '0123456789', '') AND old <> new"),
+        ("digits", "text", "'+40 (744) ' || 100000 + v", {}, r"new ~ '^\+\d\d \(\d{3}\) \d{6}$' AND old <> new"),
         ("noise", "numeric(15,2)", "v * 100", {"ratio": 0.1}, "abs(new::numeric - old) <= old * 0.1 + 0.01"),
         ("date_shift", "date", "'2024-01-01'::date + v", {"per": "v", "days": 30}, "abs(new::date - old) <= 30"),
         ("first_name", "text", "'n' || v", {}, "new ~ '^[A-Z]'"),
@@ -124,7 +123,7 @@ def test_a_strategy_keeps_its_promise(
     with connection.cursor() as cursor:
         prepared(cursor, kind, values, 300, new_key())
         query = results(strategy, kind, **options)
-        cursor.execute(sql.SQL("SELECT count(*) FROM ({}) AS r WHERE NOT (" + promise + ")").format(query))
+        cursor.execute(sql.SQL("SELECT count(*) FROM ({}) AS r WHERE NOT ({})").format(query, sql.SQL(promise)))
         assert cursor.fetchone() == (0,)
     connection.rollback()
 
