@@ -64,11 +64,9 @@ def new_value(item: Masked, converted: str | None = None) -> sql.Composable:
 
 
 def learn(cursor: Any, planned: TablePlan, entities: Entities) -> None:
-    """Teach `entities` what names and addresses of this table become, per firm."""
+    """Teach `entities` what the names of this table become, per firm."""
     for item in planned.masked:
-        if item.strategy.expression is None or not (item.names or item.strategy.injective):
-            continue
-        if not item.use.column.kind.startswith(("text", "char", "citext")):
+        if item.strategy.expression is None or not item.names:
             continue
         query = sql.SQL("SELECT {}, {}, {} FROM {} AS t, {} WHERE t.ctid = numbered.row AND {} IS NOT NULL").format(
             _firm(planned.table),
@@ -82,7 +80,7 @@ def learn(cursor: Any, planned: TablePlan, entities: Entities) -> None:
             named.itersize = ROWS_AT_ONCE
             named.execute(query)
             for firm, old, new in named:
-                entities.add(firm, _phrases(old, new, item.names))
+                entities.add(firm, _phrases(old, new))
 
 
 def sample(cursor: Any, planned: TablePlan, entities: Entities, rows: int = 10) -> Sample:
@@ -146,13 +144,12 @@ def broken_checks(cursor: Any, planned: TablePlan, rows: int = 1000) -> list[str
     ]
 
 
-def _phrases(old: str, new: str, names: bool) -> Iterator[tuple[str, str]]:
+def _phrases(old: str, new: str) -> Iterator[tuple[str, str]]:
     from legal_store.anonymize.proof import LEAST_WORD
     from legal_store.anonymize.text import folded, words
 
     yield old, new
-    if names:
-        yield from ((word, new) for word in words(folded(old)) if len(word) >= LEAST_WORD)
+    yield from ((word, new) for word in words(folded(old)) if len(word) >= LEAST_WORD)
 
 
 def _sources(planned: TablePlan, converted: str | None) -> sql.Composable:

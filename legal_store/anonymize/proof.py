@@ -22,7 +22,7 @@ from legal_store.schema.catalog import LEDGER_TABLES
 LEAST_SQUASHED = 8
 LEAST_WORD = 4
 LEAST_DIGITS = 7
-WINDOW = 32
+WINDOW = 32  # characters of a long value by which it is recognised: memory grows with them
 SENTENCE = 5  # words: shorter values are phrases that anybody may use
 BATCH = 500
 _COMPANY = re.compile(r"\b(s\.?c|s\.?r\.?l|s\.?a|p\.?f\.?a|i\.?i|s\.?n\.?c|ltd|gmbh|llc|inc)\b\.?", re.IGNORECASE)
@@ -65,7 +65,8 @@ class Patterns:
 
     def add_phrase(self, joined: str) -> None:
         if len(joined) >= LEAST_SQUASHED and not joined.isdigit():
-            self.phrases.add(joined)
+            middle = max(0, (len(joined) - WINDOW) // 2)
+            self.phrases.add(joined[middle : middle + WINDOW])
             self._automaton = None
 
     def add_digits(self, digits: str) -> None:

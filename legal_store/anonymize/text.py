@@ -25,6 +25,7 @@ _ENCODED = re.compile(r"[A-Za-z0-9+/_-]{8,}={0,2}")
 _HEXADECIMAL = re.compile(r"(?:[0-9a-fA-F]{2}){6,}")
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 _LOOKALIKES = str.maketrans("авекмнорстухіјѕ" + "ıłøđßæ", "abekmhopctyxijs" + "ilodsa")
+_CLUE = re.compile(r"@|\d\W{0,3}\d")  # without it, nothing is worth a closer look
 _DIGIT_RUN = re.compile(r"(?<!\d)\+?\d(?:[\s().\-/_]{0,3}\d){6,}(?!\d)")
 
 EMAIL = re.compile(r"[A-Za-z0-9._%+'-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
@@ -86,7 +87,7 @@ def recognised(text: str) -> list[Recognised]:
     Numbers with a checksum count only when it is right.
     """
     found: list[Recognised] = []
-    for kind, pattern, right in _RECOGNISERS:
+    for kind, pattern, right in _RECOGNISERS if _CLUE.search(text) else ():
         for match in pattern.finditer(text):
             free = all(match.end() <= other.start or match.start() >= other.end for other in found)
             if free and right(match.group()):
