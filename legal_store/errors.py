@@ -4,6 +4,7 @@
     ├── WrongUseError               the caller asked for something that cannot be (exit code 2)
     │   ├── ConfigurationError      a setting is missing or wrong
     │   ├── RefusedError            a safety rule forbids it here
+    │   ├── RulesError              the rules of anonymizing do not fit the database
     │   ├── FirmScopeError          a firm's data was touched outside its scope
     │   ├── NotConnectedError       the database was used outside `with db:`
     │   └── SearchInputError        a search got text, a vector or a filter that it cannot use
@@ -13,6 +14,7 @@
     │   ├── PoolClosedError         the pool was closed for good
     │   ├── EmbeddedServerError     the development servers could not be started or stopped
     │   ├── MigrationError          a migration could not be applied
+    │   ├── LeakError               real values survived the masking, which was rolled back
     │   ├── SeedError               seed data could not be read or loaded
     │   ├── BackupError             a backup could not be made, read, listed or removed
     │   ├── RestoreError            a restore or its undo failed; the message says which database is live
@@ -60,6 +62,10 @@ class RefusedError(WrongUseError):
     """A safety rule forbids this here, for instance a destructive task on a production database."""
 
 
+class RulesError(WrongUseError):
+    """The rules of anonymizing do not fit the database, or cannot be read; nothing was changed."""
+
+
 class FirmScopeError(WrongUseError):
     """A firm's data was asked for outside any scope, or across firms; nothing was read or written."""
 
@@ -92,6 +98,10 @@ class EmbeddedServerError(OperationFailedError):
 
 class MigrationError(OperationFailedError):
     """A migration file could not be read or applied."""
+
+
+class LeakError(OperationFailedError):
+    """Real values survived the masking, or could not be looked for; everything was rolled back."""
 
 
 class SeedError(OperationFailedError):

@@ -1,0 +1,202 @@
+"""Masking 170,000 rows: legal_store, hand-written updates without proof, pganonymize, and an ORM loop.
+
+All start from copies of one database (20,000 users, 50,000 cases, 100,000 documents of 2 kB, trigram indexes). The ORM
+loop runs over an even twentieth of the rows of each table, because all of them take minutes; its figure is rows per
+second of those.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import psycopg2
+from psycopg2.extensions import parse_dsn
+
+from bench.measure import Result
+from legal_store import embedded
+from legal_store.anonymize import anonymize, new_key, read_rules
+from legal_store.config import Settings, Url
+from legal_store.database import all_firms, db
+from legal_store.migrate import deploy
+
+CHECKOUT = Path(__file__).parent.parent
+
+FILL = """
+INSERT INTO firms (name, vat_id) VALUES ('Cabinet Mureșan', 'RO14399840');
+INSERT INTO users (firm_id, email, first_name, last_name, role, azure_ad_id)
+SELECT f.id, 'avocat.' || md5(n::text) || '@firma.ro', initcap(substr(translate(md5(n || 'f'), '0123456789', 'aeiourstlm'), 1, 7)),
+       initcap(substr(translate(md5(n || 'l'), '0123456789', 'aeiourstlm'), 1, 9)), 'Associate', gen_random_uuid()
+FROM firms f, generate_series(1, {users}) n;
+INSERT INTO clients (firm_id, name) SELECT id, 'Societatea ' || md5(n::text) FROM firms, generate_series(1, 100) n;
+INSERT INTO cases (firm_id, case_number, title, client_id, type, description, opened_date)
+SELECT c.firm_id, 'D-' || n, 'Dosarul ' || md5(n::text) || ' privind un litigiu', c.id, 'Civil',
+       'Descrierea cauzei ' || md5(n || 'd') || ' pe scurt', '2024-01-01'::date + n % 500
+FROM generate_series(1, {cases}) n JOIN (SELECT *, row_number() OVER () AS place FROM clients) c ON c.place = 1 + n % 100;
+CREATE TEMP TABLE texts AS
+SELECT t, left(string_agg(substr(translate(md5(t || ':' || w), '0123456789', 'aeiourstlm'), 1, 3 + w % 7), ' '), 1990) AS text
+FROM generate_series(0, 499) t, generate_series(1, 320) w GROUP BY t;
+INSERT INTO documents (firm_id, case_id, title, document_type, content, file_name, storage_url)
+SELECT c.firm_id, c.id, 'Actul ' || md5(n::text) || ' al cauzei', 'Contract', n || ' ' || texts.text, 'act' || n || '.pdf',
+       's3://bucket/act' || n || '.pdf'
+FROM generate_series(1, {documents}) n
+JOIN (SELECT *, row_number() OVER () AS place FROM cases) c ON c.place = 1 + n % {cases}
+JOIN texts ON texts.t = n % 500;
+"""
+
+BY_HAND = """
+ALTER TABLE users DISABLE TRIGGER USER; ALTER TABLE cases DISABLE TRIGGER USER; ALTER TABLE documents DISABLE TRIGGER USER;
+UPDATE users AS t SET first_name = 'Demo', last_name = 'User ' || n, email = 'demo' || n || '@example.com',
+    azure_ad_id = gen_random_uuid()
+FROM (SELECT ctid AS row, row_number() OVER (ORDER BY id) AS n FROM users) AS s WHERE t.ctid = s.row;
+UPDATE cases AS t SET case_number = 'DEMO-' || n, title = 'Demo Case ' || n, description = 'A case of the demo data.'
+FROM (SELECT ctid AS row, row_number() OVER (ORDER BY id) AS n FROM cases) AS s WHERE t.ctid = s.row;
+UPDATE documents AS t SET title = 'Demo Document ' || n, content = left(repeat('Lorem ipsum dolor ', 120), length(content)),
+    file_name = 'file-' || n || '.pdf', storage_url = 'https://files.example.com/' || n || '.pdf'
+FROM (SELECT ctid AS row, row_number() OVER (ORDER BY id) AS n FROM documents) AS s WHERE t.ctid = s.row;
+ALTER TABLE users ENABLE TRIGGER USER; ALTER TABLE cases ENABLE TRIGGER USER; ALTER TABLE documents ENABLE TRIGGER USER;
+"""
+
+PGANONYMIZE = """
+tables:
+  - users:
+      primary_key: id
+      fields:
+        - first_name: {provider: {name: set, value: Demo}}
+        - last_name: {provider: {name: md5}}
+        - email: {provider: {name: md5}, append: "@example.com"}
+        - azure_ad_id: {provider: {name: uuid4}}
+  - cases:
+      primary_key: id
+      fields:
+        - case_number: {provider: {name: md5}}
+        - title: {provider: {name: md5}}
+        - description: {provider: {name: set, value: A case of the demo data.}}
+  - documents:
+      primary_key: id
+      fields:
+        - title: {provider: {name: md5}}
+        - content: {provider: {name: set, value: "LOREM"}}
+        - file_name: {provider: {name: md5}, append: ".pdf"}
+        - storage_url: {provider: {name: md5}, append: ".pdf"}
+""".replace("LOREM", "Lorem ipsum dolor " * 110)
+
+
+def run(*, quick: bool) -> list[Result]:
+    users, cases, documents = (200, 500, 1_000) if quick else (20_000, 50_000, 100_000)
+    rounds = 1 if quick else 2
+    total = users + cases + documents
+    with _server() as server:
+        _fill(server, users, cases, documents)
+        repeated = {"legal_store without proof": _unproven, "by hand": _by_hand}
+        rates: dict[str, list[float]] = {
+            name: [] for name in (*repeated, "legal_store with proof", "pganonymize", "ORM loop")
+        }
+        for _ in range(rounds):
+            for name, contestant in repeated.items():
+                rates[name].append(total / _timed(server, contestant))
+        rates["legal_store with proof"].append(total / _timed(server, _proven))
+        rates["pganonymize"].append(total / _timed(server, _pganonymize))
+        slice_of = 10 if quick else 20
+        rates["ORM loop"].append(total / slice_of / _timed(server, lambda target: _orm_loop(target, slice_of)))
+    medians = {name: median(measured) for name, measured in rates.items()}
+    ours, proven = medians["legal_store without proof"], medians["legal_store with proof"]
+    return [
+        Result("masking without proof beside an ORM loop", medians, "rows/s", ours / medians["ORM loop"], "at least 15"),
+        Result("masking without proof beside pganonymize", medians, "rows/s", ours / medians["pganonymize"], "at least 5"),
+        Result("hand-written updates beside masking without proof", medians, "rows/s", medians["by hand"] / ours,
+               "at most 1.5"),
+        Result("masking without proof beside masking with proof", medians, "rows/s", ours / proven, "a figure"),
+    ]  # fmt: skip
+
+
+def _proven(target: dict[str, Any]) -> None:
+    with closing(psycopg2.connect(**target)) as connection:
+        anonymize(connection, read_rules(CHECKOUT / "anonymize.toml"), new_key())
+
+
+def _unproven(target: dict[str, Any]) -> None:
+    with closing(psycopg2.connect(**target)) as connection:
+        anonymize(connection, read_rules(CHECKOUT / "anonymize.toml"), new_key(), proof=False)
+
+
+def _by_hand(target: dict[str, Any]) -> None:
+    with closing(psycopg2.connect(**target)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(BY_HAND)
+
+
+def _pganonymize(target: dict[str, Any]) -> None:
+    with tempfile.NamedTemporaryFile("w", suffix=".yml") as schema:
+        schema.write(PGANONYMIZE)
+        schema.flush()
+        subprocess.run(
+            [Path(sys.executable).parent / "pganonymize", "--schema", schema.name, "--dbname", target["dbname"],
+             "--user", target["user"], "--host", target["host"], "--port", str(target.get("port", 5432))],
+            check=True, capture_output=True, env=os.environ,
+        )  # fmt: skip
+
+
+def _orm_loop(target: dict[str, Any], slice_of: int) -> None:
+    from legal_store.models import Case, Document, User
+
+    url = f"postgresql://{target['user']}@/{target['dbname']}?host={target['host']}&port={target.get('port', 5432)}"
+    db.configure(Settings.from_environ({"DATABASE_URL": Url(url)}))
+    with db.connection_context(), all_firms(reason="bench"), db.atomic():
+        for model in (User, Case, Document):
+            count = model.select().count() // slice_of
+            for number, row in enumerate(model.select().limit(count), start=1):
+                _change(row, number)
+                row.save()
+    db.close_all()
+
+
+def _change(row: Any, number: int) -> None:
+    if hasattr(row, "email"):
+        row.first_name, row.last_name, row.email = "Demo", f"User {number}", f"demo{number}@example.com"
+    elif hasattr(row, "case_number"):
+        row.case_number, row.title, row.description = f"DEMO-{number}", f"Demo Case {number}", "A case."
+    else:
+        row.title, row.content, row.file_name = f"Demo Document {number}", "Lorem ipsum dolor " * 110, f"{number}.pdf"
+        row.storage_url = f"https://files.example.com/{number}.pdf"
+
+
+def _timed(server: dict[str, Any], contestant: Callable[[dict[str, Any]], None]) -> float:
+    target = {**server, "dbname": "bench_masked"}
+    with closing(psycopg2.connect(**server)) as admin:
+        admin.autocommit = True
+        admin.cursor().execute("DROP DATABASE IF EXISTS bench_masked WITH (FORCE)")
+        admin.cursor().execute("CREATE DATABASE bench_masked TEMPLATE bench_real")
+        admin.cursor().execute("CHECKPOINT")
+    began = time.perf_counter()
+    contestant(target)
+    return time.perf_counter() - began
+
+
+def _fill(server: dict[str, Any], users: int, cases: int, documents: int) -> None:
+    with closing(psycopg2.connect(**server)) as admin:
+        admin.autocommit = True
+        admin.cursor().execute("CREATE DATABASE bench_real")
+    target = {**server, "dbname": "bench_real"}
+    deploy(target, CHECKOUT / "migrations")
+    with closing(psycopg2.connect(**target)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(FILL.format(users=users, cases=cases, documents=documents))
+            cursor.execute("VACUUM ANALYZE")
+
+
+@contextmanager
+def _server() -> Iterator[dict[str, Any]]:
+    with tempfile.TemporaryDirectory() as home:
+        try:
+            yield parse_dsn(embedded.up(Path(home)).postgres.url)
+        finally:
+            embedded.down(Path(home))

@@ -1,0 +1,388 @@
+"""Traces of real values, collected before masking, and an independent search for them in everything afterwards.
+
+Traces live in memory only, and never in a report: what is found is named by its place and count. The search reads
+text in all types of all tables, encodings undone (see text.readings), planner statistics, comments, definitions,
+settings and large objects.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import psycopg2
+from psycopg2 import sql
+
+from legal_store.anonymize.planning import Masked, Plan, TablePlan
+from legal_store.anonymize.text import CELL, digit_runs, folded, readings, recognised, squashed, words
+from legal_store.anonymize.vocabulary import LOREM
+from legal_store.schema.catalog import LEDGER_TABLES
+
+LEAST_SQUASHED = 8
+LEAST_WORD = 4
+LEAST_DIGITS = 7
+WINDOW = 32  # characters of a long value by which it is recognised: memory grows with them
+SENTENCE = 5  # words: shorter values are phrases that anybody may use
+BATCH = 500
+_COMPANY = re.compile(r"\b(s\.?c|s\.?r\.?l|s\.?a|p\.?f\.?a|i\.?i|s\.?n\.?c|ltd|gmbh|llc|inc)\b\.?", re.IGNORECASE)
+_LOREM = squashed(folded(LOREM * 2))
+_SEARCHED_BY_VALUE = ("uuid", "inet", "cidr", "macaddr")
+
+
+class Survivor(NamedTuple):
+    """A place that still holds real values, and in how many of its cells."""
+
+    place: str
+    cells: int
+
+
+class Scan(NamedTuple):
+    """What the search read and found; `skipped` names what it could not read, which counts as not proven."""
+
+    traces: int
+    ordinary: int
+    cells: int
+    survivors: tuple[Survivor, ...]
+    skipped: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        return not self.survivors and not self.skipped
+
+
+class Patterns:
+    """By what values are recognised within text: single words, squashed phrases, runs of digits."""
+
+    def __init__(self) -> None:
+        self.words: set[str] = set()
+        self.phrases: set[str] = set()
+        self.digits: set[str] = set()
+        self._automaton: Any = None
+
+    def __len__(self) -> int:
+        return len(self.words) + len(self.phrases) + len(self.digits)
+
+    def add_phrase(self, joined: str) -> None:
+        if len(joined) >= LEAST_SQUASHED and not joined.isdigit():
+            middle = max(0, (len(joined) - WINDOW) // 2)
+            self.phrases.add(joined[middle : middle + WINDOW])
+            self._automaton = None
+
+    def add_digits(self, digits: str) -> None:
+        self.digits.add(digits[-9:] if 9 < len(digits) < 13 else digits)
+
+    def found_in(self, plain: str) -> bool:
+        """Say whether any of them is in `plain`, a folded text."""
+        if not self.words.isdisjoint(words(plain)):
+            return True
+        if self.digits and not self.digits.isdisjoint(digit_runs(plain)):
+            return True
+        return bool(self.phrases) and any(True for _ in self._matcher().iter(squashed(plain)))
+
+    def _matcher(self) -> Any:
+        import ahocorasick
+
+        if self._automaton is None:
+            self._automaton = ahocorasick.Automaton(ahocorasick.STORE_LENGTH)
+            for phrase in self.phrases:
+                self._automaton.add_word(phrase)
+            self._automaton.make_automaton()
+        return self._automaton
+
+
+class Traces:
+    """What real values leave behind where they survive.
+
+    Strong traces point to somebody: names and the words of them, addresses, numbers of persons, sentences. They must
+    be nowhere. Weak ones are masked values of a few words ("Employment contract"): they must be in no masked column,
+    but say nothing about anybody where a kept column has the same words.
+    """
+
+    def __init__(self, ordinary: Iterable[str] = ()) -> None:
+        self._ordinary = {word for text in ordinary for word in words(folded(text))}
+        self._strong = Patterns()
+        self._weak = Patterns()
+        self._weak_cells: set[str] = set()
+        self._exact: set[str] = set()
+        self.left_out = 0
+
+    def __len__(self) -> int:
+        return len(self._strong) + len(self._weak) + len(self._weak_cells) + len(self._exact)
+
+    def add(self, value: str, *, names: bool = False) -> None:
+        """Take up a whole value; with `names`, each word of a person's name as well."""
+        self.add_personal(value)
+        found = words(folded(value))
+        joined = "".join(found)
+        if self._is_ordinary(found):
+            self.left_out += 1
+        elif names:
+            self._add_name(value, found)
+        elif len(joined) > 2 * WINDOW:
+            for start in (0, (len(joined) - WINDOW) // 2, len(joined) - WINDOW):
+                self._strong.add_phrase(joined[start : start + WINDOW])
+        elif len(found) >= SENTENCE:
+            self._strong.add_phrase(joined)
+        elif len(found) > 1:
+            self._weak.add_phrase(joined)
+        else:
+            self._weak_cells.add(joined)
+
+    def add_personal(self, text: str) -> None:
+        """Take up the addresses and numbers of persons within a text."""
+        for piece in recognised(text):
+            joined = squashed(folded(piece.text))
+            ours = piece.text.lower().endswith("example.com")
+            if piece.kind == "iban" or (piece.kind == "email" and not ours):
+                self._strong.add_phrase(joined)
+            elif piece.kind in ("cnp", "phone"):
+                self._strong.add_digits(joined)
+        digits = "".join(filter(str.isdigit, text))
+        if len(digits) >= LEAST_DIGITS and len(digits) * 2 > len(text):
+            self._strong.add_digits(digits)
+
+    def add_exact(self, value: str) -> None:
+        """Take up a value that is one whole cell, such as a UUID."""
+        self._exact.add(value)
+
+    def add_row(self, names: list[str]) -> None:
+        """Take up the names of one row together, in both orders, as in an address made of them."""
+        joined = ["".join(words(folded(name))) for name in names if name]
+        if len(joined) > 1 and not set(joined) <= self._ordinary:
+            self._strong.add_phrase("".join(joined))
+            self._strong.add_phrase("".join(reversed(joined)))
+
+    def found_in(self, text: str, *, masked: bool = True) -> bool:
+        """Say whether a real value is recognisable in any reading of `text`; `masked` asks for weak ones too."""
+        for plain in map(folded, readings(text)):
+            if self._strong.found_in(plain) or (masked and self._weak_in(plain)):
+                return True
+        return False
+
+    def exactly(self, value: str) -> bool:
+        return value in self._exact
+
+    def _is_ordinary(self, found: list[str]) -> bool:
+        """Say whether all words are ordinary, or the text is a piece of lorem ipsum, which may end within a word."""
+        if "".join(found)[: len(_LOREM) // 2] in _LOREM:
+            return True
+        bare = (re.sub(rf"(?<!\d)\d{{1,{LEAST_DIGITS - 1}}}$", "", word) for word in found)
+        return all(word in self._ordinary for word in bare if word)
+
+    def _weak_in(self, plain: str) -> bool:
+        if self._weak_cells and not self._weak_cells.isdisjoint(map(squashed, plain.split(CELL))):
+            return True
+        return self._weak.found_in(plain)
+
+    def _add_name(self, value: str, found: list[str]) -> None:
+        self._strong.add_phrase("".join(found))
+        if len(found) > 1:
+            self._strong.add_phrase("".join(words(folded(_COMPANY.sub(" ", value)))))
+            self._strong.add_phrase("".join(reversed(found)))
+        if not _COMPANY.search(value) and len(found) <= 4:
+            bare = {folded(word) for word in value.split() if word.islower()}
+            own = (word for word in found if len(word) >= LEAST_WORD and word not in self._ordinary)
+            # a word in small letters beside others is no name: "Cabinet de avocat Ionescu"
+            self._strong.words.update(word for word in own if len(found) == 1 or word not in bare)
+
+
+def collect(cursor: Any, plan: Plan, *, progress: Callable[[str], None] = lambda what: None) -> Traces:
+    """Return the traces of every value that `plan` will change, read through `cursor`'s connection."""
+    traces = Traces([*_own_words(plan), *plan.rules.proof.ordinary_words])
+    for planned in plan.changing:
+        progress(planned.table.name)
+        traced = [item for item in planned.masked if _is_traced(item)]
+        if not traced:
+            continue
+        names = [place for place, item in enumerate(traced) if item.names]
+        takers = [_taker(traces, item) for item in traced]
+        for row in _stream(cursor, planned, [item.name for item in traced]):
+            for take, value in zip(takers, row, strict=True):
+                if value:
+                    take(value)
+            if len(names) > 1:
+                traces.add_row([row[place] for place in names])
+    return traces
+
+
+def scan(cursor: Any, traces: Traces, plan: Plan, *, progress: Callable[[str], None] = lambda what: None) -> Scan:
+    """Search everything that the database holds for `traces`. Reads through `cursor`'s connection; writes nothing."""
+    cells = 0
+    survivors: list[Survivor] = []
+    skipped: list[str] = []
+    searched = ""
+    for place in _places(cursor, plan, skipped):
+        if (part := place.name.rpartition(" ")[2].partition(".")[0]) != searched:
+            progress(f"prove {part}")
+            searched = part
+        hits = 0
+        for batch in _batches(place.cells):
+            cells += len(batch)
+            if place.by_value:
+                hits += sum(map(traces.exactly, batch))
+            elif traces.found_in(f" {CELL} ".join(batch), masked=place.masked):
+                hits += max(1, sum(traces.found_in(cell, masked=place.masked) for cell in batch))
+        if hits:
+            survivors.append(Survivor(place.name, hits))
+    return Scan(len(traces), traces.left_out, cells, tuple(survivors), tuple(skipped))
+
+
+def _own_words(plan: Plan) -> Iterator[str]:
+    """Yield what masks are made of, and the values of enumerations: they are no trace of anybody."""
+    yield "redacted lorem ipsum cabinet avocat avocati notar notariat executor birou"
+    for planned in plan.tables:
+        for item in planned.masked:
+            yield item.strategy.words(item.use.options)
+        for check in planned.table.checks:
+            yield from re.findall(r"'([^']*)'", check.definition)
+
+
+def _is_traced(item: Masked) -> bool:
+    column = item.use.column
+    texts = ("text", "char", "citext", "json", "uuid", "inet", "cidr", "macaddr", "xml", "bytea")
+    return not item.strategy.keeps_values and column.kind.startswith(texts)
+
+
+def _taker(traces: Traces, item: Masked) -> Callable[[str], None]:
+    kind = item.use.column.kind
+    if kind.startswith(_SEARCHED_BY_VALUE):
+        return traces.add_exact
+    if kind.startswith("json"):
+        return lambda text: _take_json(traces, text, item)
+    if item.strategy.name == "free_text":
+        return traces.add_personal
+    return lambda text: traces.add(text, names=item.names)
+
+
+def _take_json(traces: Traces, text: str, item: Masked) -> None:
+    import json
+
+    from legal_store.anonymize.structures import leaves
+
+    for rule, leaf in leaves(json.loads(text), item.use.options.get("paths", {})):
+        if rule == "free_text":
+            traces.add_personal(leaf)
+        elif rule != "keep":
+            traces.add(leaf)
+
+
+def _stream(cursor: Any, planned: TablePlan, columns: list[str]) -> Iterator[tuple[Any, ...]]:
+    query = sql.SQL("SELECT {} FROM {}").format(
+        sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(name)) for name in columns),
+        sql.Identifier(*planned.table.identifier),
+    )
+    yield from _rows(cursor.connection, query)
+
+
+def _rows(connection: Any, query: sql.Composable) -> Iterator[tuple[Any, ...]]:
+    with connection.cursor(name="legal_store_anonymize") as named:
+        named.itersize = 2000
+        named.execute(query)
+        yield from named
+
+
+class Place(NamedTuple):
+    """Something that holds text. In a `masked` one nothing of the old values may be left; `by_value`: cells are whole
+    values such as UUIDs, in which nothing else can hide."""
+
+    name: str
+    cells: Iterator[str]
+    masked: bool = False
+    by_value: bool = False
+
+
+def _places(cursor: Any, plan: Plan, skipped: list[str]) -> Iterator[Place]:
+    connection = cursor.connection
+    masked = {item.use.column.path for planned in plan.tables for item in planned.masked}
+    numbers = {
+        column.path for item in plan.tables for column in item.table.columns.values() if _holds_no_text(column.kind)
+    }
+    for planned in plan.tables:
+        for column in planned.table.columns.values():
+            if _holds_no_text(column.kind) or column.enumerated:
+                continue
+            query = sql.SQL("SELECT {c}::text FROM {t} WHERE {c} IS NOT NULL").format(
+                c=sql.Identifier(column.name), t=sql.Identifier(*planned.table.identifier)
+            )
+            by_value = column.kind.startswith(_SEARCHED_BY_VALUE) and not column.kind.endswith("[]")
+            yield Place(column.path, _cells(connection, query), column.path in masked, by_value)
+    for relation in (*plan.views, *_ledgers(cursor)):
+        query = sql.SQL("SELECT v::text FROM {} AS v").format(sql.Identifier(*relation.split(".", 1)))
+        yield Place(relation, _cells(connection, query))
+    cursor.execute(_STATISTICS)
+    for path, found in cursor.fetchall():
+        if path not in numbers:
+            yield Place(f"planner statistics of {path}", iter([found]), path in masked)
+    for name, statement in _CATALOGS.items():
+        cursor.execute("SAVEPOINT catalog")
+        try:
+            cursor.execute(statement)
+        except psycopg2.Error as error:
+            cursor.execute("ROLLBACK TO catalog")
+            skipped.append(f"{name}: {str(error).splitlines()[0]}")
+            continue
+        yield Place(name, iter([str(row[0]) for row in cursor.fetchall() if row[0]]))
+
+
+def _ledgers(cursor: Any) -> list[str]:
+    cursor.execute(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
+        " AND relname = ANY (%s)",
+        (list(LEDGER_TABLES),),
+    )
+    return [name for (name,) in cursor.fetchall()]
+
+
+def _holds_no_text(kind: str) -> bool:
+    numbers = ("smallint", "integer", "bigint", "numeric", "real", "double", "boolean", "vector", "halfvec")
+    return kind.startswith((*numbers, "date", "time", "interval")) and not kind.endswith("[]")
+
+
+def _cells(connection: Any, query: sql.Composable) -> Iterator[str]:
+    return (row[0] for row in _rows(connection, query))
+
+
+def _batches(values: Iterator[str]) -> Iterator[list[str]]:
+    batch: list[str] = []
+    for value in values:
+        batch.append(value)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+_STATISTICS = """
+SELECT CASE schemaname WHEN 'public' THEN '' ELSE schemaname || '.' END || tablename || '.' || attname,
+       concat_ws(' ', most_common_vals::text, histogram_bounds::text, most_common_elems::text)
+FROM pg_stats WHERE schemaname NOT IN ('pg_catalog', 'information_schema') AND schemaname NOT LIKE 'pg\\_%'
+"""
+_CATALOGS = {
+    "extended statistics": """
+        SELECT concat_ws(' ', most_common_vals::text) FROM pg_stats_ext
+        WHERE schemaname NOT IN ('pg_catalog', 'information_schema')""",
+    "comments": """
+        SELECT description FROM pg_description d WHERE d.objoid >= 16384
+          AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = d.objoid AND e.classid = d.classoid
+                          AND e.deptype = 'e')
+        UNION ALL SELECT description FROM pg_shdescription
+            WHERE objoid = (SELECT oid FROM pg_database WHERE datname = current_database())""",
+    "functions": """
+        SELECT prosrc FROM pg_proc p WHERE p.oid >= 16384 AND p.pronamespace <> pg_my_temp_schema()
+          AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = p.oid AND e.classid = 'pg_proc'::regclass
+                          AND e.deptype = 'e')""",
+    "views": """
+        SELECT definition FROM pg_views WHERE schemaname NOT IN ('pg_catalog', 'information_schema')
+        UNION ALL SELECT definition FROM pg_matviews""",
+    "defaults, constraints and policies": """
+        SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef
+        UNION ALL SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'c' AND oid >= 16384
+        UNION ALL SELECT pg_get_expr(polqual, polrelid) FROM pg_policy
+        UNION ALL SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indexrelid >= 16384""",
+    "settings": """
+        SELECT setting FROM pg_db_role_setting, unnest(setconfig) AS setting
+        WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())""",
+    "large objects": "SELECT lo_get(oid)::text FROM pg_largeobject_metadata",
+}

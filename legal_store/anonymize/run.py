@@ -1,0 +1,350 @@
+"""The run: one transaction from the plan to the proof, then the traces outside of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from psycopg2 import sql
+
+from legal_store.anonymize import key as keys
+from legal_store.anonymize.catalog import Table, read_tables
+from legal_store.anonymize.entities import Entities
+from legal_store.anonymize.masking import Sample, broken_checks, learn, mask, sample, update_statement
+from legal_store.anonymize.planning import Plan, TablePlan, make_plan
+from legal_store.anonymize.proof import Scan, Traces, collect, scan
+from legal_store.anonymize.rules import Rules, broken
+from legal_store.errors import LeakError, OperationFailedError, RefusedError
+
+MARK = "legal_store.anonymized"
+CLEANING = "cleaning up"
+LOCK_TIMEOUT = "10s"
+_LOCK = 0x616E6F6E  # "anon"
+Progress = Callable[[str], None]
+
+
+class Figures(NamedTuple):
+    """What a report says of one masked column, before and after: values that are there, characters, different ones."""
+
+    column: str
+    strategy: str
+    values: tuple[int, int]
+    characters: tuple[int, int]
+    different: tuple[int, int] | None
+
+
+class Anonymity(NamedTuple):
+    """The smallest group of rows of a table that agree in all of `columns`, after masking."""
+
+    table: str
+    columns: tuple[str, ...]
+    k: int
+
+
+class Report(NamedTuple):
+    """What a run did. `proof` is None where it was switched off; `untidied` says which traces could not be removed."""
+
+    database: str
+    finished: str
+    rows: dict[str, int]
+    changed: dict[str, int]
+    figures: tuple[Figures, ...]
+    anonymity: tuple[Anonymity, ...]
+    proof: Scan | None
+    untidied: tuple[str, ...]
+    seconds: dict[str, float]
+
+
+class Preview(NamedTuple):
+    """What a run would do: rows before and after, and the statements."""
+
+    samples: tuple[Sample, ...]
+    statements: tuple[str, ...]
+
+
+def plan(connection: Any, rules: Rules) -> Plan:
+    """Return what `rules` mean for the database. Reads only the catalog. Raises RulesError with all problems."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_largeobject_metadata")
+        large_objects = cursor.fetchone()[0]
+        return make_plan(rules, read_tables(cursor), large_objects=large_objects)
+
+
+def preview(connection: Any, rules: Rules, key: bytes, *, rows: int = 10) -> Preview:
+    """Return ten rows per table before and after, and the statements. Everything is rolled back."""
+    try:
+        with connection.cursor() as cursor:
+            _begin(cursor)
+            planned = plan(connection, rules)
+            entities, _ = _prepare(cursor, planned, key, proof=True, progress=lambda what: None)
+            samples = tuple(sample(cursor, item, entities, rows) for item in planned.changing)
+            return Preview(samples, tuple(update_statement(item).as_string(cursor) for item in planned.changing))
+    finally:
+        connection.rollback()
+
+
+def anonymize(
+    connection: Any, rules: Rules, key: bytes, *, proof: bool = True, progress: Progress = lambda what: None
+) -> Report:
+    """Mask the database behind `connection` (psycopg2's, of the owner) in one transaction, prove it, remove traces.
+
+    `progress` is called with each step. Raises RulesError before anything is changed, LeakError when real values
+    survived or something could not be searched; the database is then what it was. Without `proof` nothing is
+    searched, and free text is cleaned of known names only.
+    """
+    watch = _Watch(progress)
+    connection.rollback()
+    finish_earlier(connection)
+    try:
+        with connection.cursor() as cursor:
+            _begin(cursor)
+            watch.step("plan")
+            _lock(cursor, plan(connection, rules))
+            planned = plan(connection, rules)  # what was locked can no longer change
+            report = _masked(cursor, planned, key, proof, watch)
+            _set_mark(cursor, f"{report.finished} {CLEANING}")
+        watch.step("commit")
+        connection.commit()
+    except BaseException:
+        if not connection.closed:
+            connection.rollback()
+        raise
+    watch.step("tidy")
+    untidied = tidy(connection)
+    watch.stop()
+    return report._replace(untidied=untidied, seconds=watch.seconds)
+
+
+def finish_earlier(connection: Any) -> bool:
+    """Remove the traces that a run left which was killed after its commit; return whether there was one."""
+    if not (mark_of(connection) or "").endswith(CLEANING):
+        return False
+    tidy(connection)
+    return True
+
+
+def mark_of(connection: Any) -> str | None:
+    """Return when the database was anonymized, as it says itself; None where it never was."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT substr(setting, length(%(mark)s) + 2) FROM pg_db_role_setting s, unnest(s.setconfig) AS setting"
+            " WHERE s.setrole = 0 AND starts_with(setting, %(mark)s || '=')"
+            " AND s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())",
+            {"mark": MARK},
+        )
+        row = cursor.fetchone()
+    return None if row is None else str(row[0])
+
+
+def tidy(connection: Any) -> tuple[str, ...]:
+    """Rewrite the catalogs that held real values (statistics, comments, large objects), and let the old files go.
+
+    Returns what this login may not do. Each step is harmless to repeat; the mark says when all were tried.
+    """
+    import psycopg2
+
+    connection.rollback()
+    connection.autocommit = True
+    undone: list[str] = []
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SET statement_timeout = 0")
+            for statement in (*(f"VACUUM (FULL) pg_catalog.{name}" for name in _CATALOGS), "CHECKPOINT"):
+                notices = len(connection.notices)
+                try:
+                    cursor.execute(statement)
+                except psycopg2.errors.InsufficientPrivilege:
+                    undone.append(statement)
+                if any("permission denied" in notice for notice in connection.notices[notices:]):
+                    undone.append(statement)
+            _set_mark(cursor, (mark_of(connection) or "").removesuffix(f" {CLEANING}"))
+            cursor.execute("RESET statement_timeout")
+    finally:
+        connection.autocommit = False
+    return tuple(undone)
+
+
+_CATALOGS = ("pg_statistic", "pg_statistic_ext_data", "pg_description", "pg_largeobject")
+
+
+def _begin(cursor: Any) -> None:
+    cursor.connection.rollback()
+    cursor.execute("SET LOCAL statement_timeout = 0")
+    cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+    # an error instead of rows that a policy hides
+    cursor.execute("SET LOCAL row_security = off")
+    cursor.execute("SET LOCAL search_path = public, pg_catalog")
+    cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", (_LOCK,))
+    if not cursor.fetchone()[0]:
+        raise RefusedError("Another run is anonymizing this database.", remedy="Wait until it has ended.")
+    cursor.execute(
+        "SELECT set_config(name, wanted, true) FROM (VALUES ('work_mem', '64MB'), ('maintenance_work_mem', '256MB'))"
+        " AS v (name, wanted) WHERE pg_size_bytes(current_setting(name)) < pg_size_bytes(wanted)"
+    )
+
+
+def _lock(cursor: Any, planned: Plan) -> None:
+    import psycopg2
+
+    names = sql.SQL(", ").join(sql.Identifier(*item.table.identifier) for item in planned.tables)
+    cursor.execute("SELECT set_config('lock_timeout', %s, true)", (LOCK_TIMEOUT,))
+    try:
+        cursor.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(names))
+    except psycopg2.errors.LockNotAvailable:
+        raise OperationFailedError(
+            f"Other sessions use the database: its tables could not be locked within {LOCK_TIMEOUT}."
+            " Nothing was changed.",
+            remedy="Stop the services that use it.",
+        ) from None
+
+
+def _masked(cursor: Any, planned: Plan, key: bytes, proof: bool, watch: _Watch) -> Report:
+    before = _measure(cursor, planned) if proof else {}
+    rows = _counts(cursor, planned)
+    watch.step("collect traces" if proof else "prepare")
+    entities, traces = _prepare(cursor, planned, key, proof=proof, progress=watch.progress)
+    _refuse_broken_checks(cursor, planned)
+    changed = {}
+    for item in planned.changing:
+        watch.step(f"mask {item.table.name}")
+        changed[item.table.name] = mask(cursor, item, entities)
+    for view in planned.views:
+        cursor.execute(sql.SQL("REFRESH MATERIALIZED VIEW {}").format(sql.Identifier(*view.split(".", 1))))
+    if planned.rules.large_objects:
+        cursor.execute("SELECT lo_unlink(oid) FROM pg_largeobject_metadata")
+    watch.step("prove")
+    _refuse_lost(rows, _counts(cursor, planned))
+    found = scan(cursor, traces, planned, progress=watch.progress) if proof else None
+    if found is not None and not found.passed:
+        raise _leak(found)
+    cursor.execute("SELECT current_database()")
+    return Report(
+        str(cursor.fetchone()[0]),
+        datetime.now(UTC).isoformat(timespec="seconds"),
+        rows,
+        changed,
+        _figures(before, _measure(cursor, planned), planned) if proof else (),
+        tuple(_anonymity(cursor, planned)),
+        found,
+        (),
+        {},
+    )
+
+
+def _prepare(cursor: Any, planned: Plan, key: bytes, *, proof: bool, progress: Progress) -> tuple[Entities, Traces]:
+    keys.hand_over(cursor, key)
+    traces = collect(cursor, planned, progress=progress) if proof else Traces()
+    entities = Entities(key, traces.found_in if proof else lambda text: False)
+    if any(item.strategy.convert for table in planned.changing for item in table.masked):
+        for table in planned.changing:
+            learn(cursor, table, entities)
+    return entities, traces
+
+
+def _refuse_broken_checks(cursor: Any, planned: Plan) -> None:
+    problems = [problem for item in planned.changing for problem in broken_checks(cursor, item)]
+    if problems:
+        raise broken(planned.rules.path, problems)
+
+
+def _leak(found: Scan) -> LeakError:
+    lines = [f"  - {survivor.place}: {survivor.cells} cells" for survivor in found.survivors]
+    lines += [f"  - not searched: {reason}" for reason in found.skipped]
+    return LeakError(
+        "Real values survived; everything was rolled back:\n" + "\n".join(lines),
+        remedy="\nGive these columns a strategy (not keep); a name that is also an ordinary word can be listed in"
+        " [proof] ordinary_words.",
+    )
+
+
+def _refuse_lost(before: dict[str, int], after: dict[str, int]) -> None:
+    if before != after:
+        raise OperationFailedError(f"Rows were lost or gained: {before} became {after}. Everything was rolled back.")
+
+
+def _counts(cursor: Any, planned: Plan) -> dict[str, int]:
+    counts = {}
+    for item in planned.tables:
+        cursor.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(*item.table.identifier)))
+        counts[item.table.name] = int(cursor.fetchone()[0])
+    return counts
+
+
+def _measure(cursor: Any, planned: Plan) -> dict[str, tuple[int, int, int | None]]:
+    measured: dict[str, tuple[int, int, int | None]] = {}
+    for item in planned.changing:
+        parts = []
+        for column in item.masked:
+            name = sql.Identifier(column.name)
+            unique = any(column.name in key.columns for key in item.table.unique)
+            parts.append(
+                sql.SQL("count({c}), coalesce(sum(length({c}::text)), 0), {d}").format(
+                    c=name, d=sql.SQL("count(DISTINCT {})").format(name) if unique else sql.SQL("NULL::bigint")
+                )
+            )
+        cursor.execute(
+            sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(parts), sql.Identifier(*item.table.identifier))
+        )
+        row = cursor.fetchone()
+        for place, column in enumerate(item.masked):
+            measured[column.use.column.path] = tuple(row[3 * place : 3 * place + 3])
+    return measured
+
+
+def _figures(before: dict[str, Any], after: dict[str, Any], planned: Plan) -> tuple[Figures, ...]:
+    strategies = {item.use.column.path: item.strategy.name for table in planned.changing for item in table.masked}
+    return tuple(
+        Figures(
+            path,
+            strategies[path],
+            (before[path][0], after[path][0]),
+            (int(before[path][1]), int(after[path][1])),
+            None if before[path][2] is None else (before[path][2], after[path][2]),
+        )
+        for path in before
+    )
+
+
+def _anonymity(cursor: Any, planned: Plan) -> list[Anonymity]:
+    found = []
+    for table, columns in planned.rules.proof.quasi_identifiers.items():
+        cursor.execute(
+            sql.SQL("SELECT coalesce(min(n), 0) FROM (SELECT count(*) AS n FROM {} GROUP BY {}) AS g").format(
+                sql.Identifier(*table.split(".", 1)), sql.SQL(", ").join(map(sql.Identifier, columns))
+            )
+        )
+        found.append(Anonymity(table, columns, int(cursor.fetchone()[0])))
+    return found
+
+
+def _set_mark(cursor: Any, value: str) -> None:
+    cursor.execute("SELECT current_database()")
+    cursor.execute(
+        sql.SQL("ALTER DATABASE {} SET {} = {}").format(
+            sql.Identifier(cursor.fetchone()[0]), sql.Identifier(*MARK.split(".")), sql.Literal(value)
+        )
+    )
+
+
+class _Watch:
+    """Tells the steps, and how long each took."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.seconds: dict[str, float] = {}
+        self._name = ""
+        self._began = time.monotonic()
+
+    def step(self, name: str) -> None:
+        self.stop()
+        self._name, self._began = name, time.monotonic()
+        self.progress(name)
+
+    def stop(self) -> None:
+        if self._name:
+            self.seconds[self._name] = round(time.monotonic() - self._began, 3)
+
+
+__all__ = ["MARK", "Preview", "Report", "Table", "TablePlan", "anonymize", "plan", "preview", "tidy"]

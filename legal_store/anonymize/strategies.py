@@ -1,0 +1,464 @@
+"""What can be done to a column. Most strategies are one SQL expression, so that masking is set-based.
+
+An expression may use the row as `t`, the key's two pads as `k.inner_pad` and `k.outer_pad`, and the row's number in
+its table as `numbered.n`. NULL stays NULL, whatever the strategy. A strategy that no expression can state converts
+value by value in Python. Packages add strategies through the entry-point group "legal_store.strategies".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from psycopg2 import sql
+
+from legal_store.anonymize.catalog import Column
+from legal_store.anonymize.vocabulary import FIRST_NAMES_RO, LAST_NAMES_RO, LOREM
+from legal_store.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from legal_store.anonymize.entities import Entities
+
+ENTRY_POINT_GROUP = "legal_store.strategies"
+
+TEXT = ("text", "character varying", "character", "citext")
+INTEGERS = ("smallint", "integer", "bigint")
+NUMBERS = (*INTEGERS, "numeric", "real", "double precision")
+TIMES = ("date", "timestamp with time zone", "timestamp without time zone")
+ANY = ("*",)
+REQUIRED = object()
+HEX_DIGITS = 24  # 96 bits: ten million values meet with a probability below 1e-15
+NUMBER_DIGITS = 10
+
+
+class Use(NamedTuple):
+    """A strategy put to use on a column, with the options of its rule."""
+
+    column: Column
+    options: dict[str, Any]
+
+    @property
+    def value(self) -> sql.Composable:
+        return sql.Identifier("t", self.column.name)
+
+
+class Strategy(NamedTuple):
+    """What is done to a column, and what it promises.
+
+    `injective`: different values, or different rows, get different results. `longest` says how many characters a
+    result may have, None that it is as long as the original. Exactly one of `expression` and `convert` is there.
+    """
+
+    name: str
+    purpose: str
+    kinds: tuple[str, ...]
+    expression: Callable[[Use], sql.Composable] | None = None
+    convert: Callable[[Any, Use, Entities, object], Any] | None = None
+    options: dict[str, Any] = {}
+    injective: bool = False
+    deterministic: bool = True
+    survives_lower: bool = False
+    may_be_null: bool = False
+    keeps_values: bool = False
+    longest: Callable[[Use], int | None] = lambda use: None
+    join: Callable[[Use, str], sql.Composable] | None = None
+    words: Callable[[dict[str, Any]], str] = lambda options: ""
+    problem: Callable[[Use], str] = lambda use: ""
+
+    def fits(self, kind: str) -> bool:
+        return self.kinds == ANY or kind in self.kinds or ("array" in self.kinds and kind.endswith("[]"))
+
+
+@lru_cache(maxsize=1)
+def strategies() -> dict[str, Strategy]:
+    """Return every strategy by name: ours and those of installed packages.
+
+    Raises ConfigurationError when one cannot be loaded, or two have the same name.
+    """
+    found: dict[str, Strategy] = {}
+    for strategy in (*_built_in(), *_installed()):
+        if strategy.name in found:
+            raise ConfigurationError(f"The strategy {strategy.name!r} is declared twice.", remedy="Rename one of them.")
+        found[strategy.name] = strategy
+    return found
+
+
+def keyed(domain: str, text: sql.Composable) -> sql.Composable:
+    """Return HMAC-SHA256 (RFC 2104) of `text` under the run's key, as an expression of core PostgreSQL.
+
+    `domain` keeps concepts apart: the same text as a name and as an address gets unrelated results.
+    """
+    return sql.SQL(
+        "sha256(k.outer_pad || sha256(k.inner_pad || convert_to({} || chr(31) || ({})::text, 'UTF8')))"
+    ).format(sql.Literal(domain), text)
+
+
+def keyed_number(domain: str, text: sql.Composable) -> sql.Composable:
+    """Return the first 32 bits of keyed() as a bigint."""
+    return sql.SQL("('x' || left(encode({}, 'hex'), 8))::bit(32)::bigint").format(keyed(domain, text))
+
+
+def _hex(use: Use, default: str, digits: int = HEX_DIGITS) -> sql.Composable:
+    domain = use.options.get("concept") or default
+    return sql.SQL("left(encode({}, 'hex'), {})").format(keyed(domain, use.value), sql.Literal(digits))
+
+
+def _numbered(use: Use) -> sql.Composable:
+    before, after = use.options["format"].split("{n}", 1) if "{n}" in use.options["format"] else ("", "")
+    return sql.SQL("{} || numbered.n || {}").format(sql.Literal(before), sql.Literal(after))
+
+
+def _numbered_problem(use: Use) -> str:
+    return "" if use.options["format"].count("{n}") == 1 else "its format must hold {n} exactly once"
+
+
+def _constant(use: Use) -> sql.Composable:
+    return sql.SQL("{}::" + use.column.declared).format(sql.Literal(str(use.options["value"])))
+
+
+def _keyed_uuid(use: Use) -> sql.Composable:
+    return sql.SQL("overlay(overlay({} placing '4' from 13) placing '8' from 17)::uuid").format(
+        _hex(use, "uuid", digits=32)
+    )
+
+
+def _lorem(use: Use) -> sql.Composable:
+    return sql.SQL("left(repeat({lorem}, 1 + length({v}) / {length}), length({v}))").format(
+        lorem=sql.Literal(LOREM), length=sql.Literal(len(LOREM)), v=use.value
+    )
+
+
+def _pick(pool: Callable[[dict[str, Any]], tuple[str, ...]], domain: str) -> Callable[[Use], sql.Composable]:
+    def expression(use: Use) -> sql.Composable:
+        items = pool(use.options)
+        return sql.SQL("({}::text[])[1 + {} % {}]").format(
+            sql.Literal(list(items)), keyed_number(domain, use.value), sql.Literal(len(items))
+        )
+
+    return expression
+
+
+def _longest_of(pool: Callable[[dict[str, Any]], tuple[str, ...]]) -> Callable[[Use], int | None]:
+    return lambda use: max(map(len, pool(use.options)))
+
+
+@lru_cache(maxsize=32)
+def _pool(what: str, locale: str) -> tuple[str, ...]:
+    if locale == "ro" and what in ("first_name", "last_name"):
+        return FIRST_NAMES_RO if what == "first_name" else LAST_NAMES_RO
+    from mimesis import Generic, Locale
+
+    # mimesis speaks no Romanian: what has no list of ours falls back on English
+    source = Generic(Locale(locale if locale != "ro" else "en"), seed=1)
+    make = {
+        "first_name": source.person.first_name,
+        "last_name": source.person.last_name,
+        "company": source.finance.company,
+        "city": source.address.city,
+        "address": source.address.address,
+    }[what]
+    return tuple(sorted({make() for _ in range(500)}))
+
+
+def _pool_of(what: str) -> Callable[[dict[str, Any]], tuple[str, ...]]:
+    return lambda options: _pool(what, options["locale"])
+
+
+def _locale_problem(use: Use) -> str:
+    try:
+        _pool("first_name", use.options["locale"])
+    except (ValueError, TypeError):
+        return f"there is no locale {use.options['locale']!r}; mimesis has de, en, fr, hu, ... and ours is ro"
+    return ""
+
+
+def _realistic(what: str, purpose: str) -> Strategy:
+    pool = _pool_of(what)
+    return Strategy(
+        what,
+        purpose,
+        TEXT,
+        _pick(pool, what),
+        options={"locale": "ro"},
+        longest=_longest_of(pool) if what else lambda use: None,
+        words=lambda options: " ".join(pool(options)),
+        problem=_locale_problem,
+    )
+
+
+def _digits(use: Use) -> sql.Composable:
+    return sql.SQL("pg_temp.permuted_digits({}, {}::text, k.inner_pad, k.outer_pad)").format(
+        sql.Literal(use.options["concept"]), use.value
+    )
+
+
+def _permuted_number(use: Use) -> sql.Composable:
+    size = {"smallint": 2**15, "integer": 2**31, "bigint": 2**62}[use.column.kind]
+    return sql.SQL("pg_temp.permuted({}, {}::bigint, {}, k.inner_pad, k.outer_pad)::" + use.column.kind).format(
+        sql.Literal(use.options["concept"]), use.value, sql.Literal(size)
+    )
+
+
+def _noise(use: Use) -> sql.Composable:
+    scale = re.search(r"numeric\(\d+,(\d+)\)", use.column.declared)
+    digits = int(scale.group(1)) if scale else 0 if use.column.kind in INTEGERS else 6
+    return sql.SQL("round(({v} * (1 + {ratio} * (({h} % 20001) / 10000.0 - 1)))::numeric, {digits})::{kind}").format(
+        v=use.value,
+        ratio=sql.Literal(use.options["ratio"]),
+        h=keyed_number("noise", use.value),
+        digits=sql.Literal(digits),
+        kind=sql.SQL(use.column.kind),
+    )
+
+
+def _date_shift(use: Use) -> sql.Composable:
+    days = int(use.options["days"])
+    return sql.SQL("({v} + ({h} % {span} - {days})::int * {unit})::{kind}").format(
+        v=use.value,
+        h=keyed_number("date", sql.Identifier("t", use.options["per"])),
+        span=sql.Literal(2 * days + 1),
+        days=sql.Literal(days),
+        unit=sql.SQL("1") if use.column.kind == "date" else sql.SQL("interval '1 day'"),
+        kind=sql.SQL(use.column.kind),
+    )
+
+
+def _shuffle_join(use: Use, alias: str) -> sql.Composable:
+    table = sql.Identifier(*use.column.table.split(".", 1))
+    column = sql.Identifier(use.column.name)
+    # only rows that have a value take part, so that what is NULL stays NULL and the set of values is the same
+    return sql.SQL(
+        "LEFT JOIN (SELECT a.row, b.value FROM"
+        " (SELECT ctid AS row, row_number() OVER (ORDER BY random()) AS n FROM {t} WHERE {c} IS NOT NULL) AS a"
+        " JOIN (SELECT {c} AS value, row_number() OVER (ORDER BY random()) AS n FROM {t} WHERE {c} IS NOT NULL) AS b"
+        " USING (n)) AS {alias} ON {alias}.row = numbered.row"
+    ).format(t=table, c=column, alias=sql.Identifier(alias))
+
+
+def _extension(use: Use) -> sql.Composable:
+    return sql.SQL(r"coalesce(lower(substring({} from '(\.[A-Za-z0-9]{{1,5}})(?:[?#].*)?$')), '')").format(use.value)
+
+
+def _vector(use: Use) -> sql.Composable:
+    dimensions = re.search(r"\((\d+)\)", use.column.declared)
+    return sql.SQL(
+        "(SELECT array_agg(random() - 0.5) FROM generate_series(1, {}) WHERE t.ctid IS NOT NULL)::{}"
+    ).format(sql.Literal(int(dimensions.group(1)) if dimensions else 1), sql.SQL(use.column.kind))
+
+
+def _vector_problem(use: Use) -> str:
+    return "" if "(" in use.column.declared else "a vector without a number of dimensions cannot be made; use null"
+
+
+def _free_text(value: Any, use: Use, entities: Entities, firm: object) -> Any:
+    return entities.replaced(value, firm)
+
+
+def _json(value: Any, use: Use, entities: Entities, firm: object) -> Any:
+    from legal_store.anonymize.structures import masked_json
+
+    return masked_json(value, use.options["paths"], entities, firm)
+
+
+def _json_problem(use: Use) -> str:
+    from legal_store.anonymize.structures import JSON_RULES
+
+    wrong = sorted({str(rule) for rule in use.options["paths"].values()} - set(JSON_RULES))
+    return f"{', '.join(wrong)} is no rule for a path; there are {', '.join(JSON_RULES)}" if wrong else ""
+
+
+def _array(value: Any, use: Use, entities: Entities, firm: object) -> Any:
+    from legal_store.anonymize.structures import masked_leaf
+
+    return [masked_leaf(item, use.options["items"], entities, firm) for item in value]
+
+
+def _hex_length(extra: int) -> Callable[[Use], int | None]:
+    return lambda use: HEX_DIGITS + extra
+
+
+def _built_in() -> tuple[Strategy, ...]:
+    concept = {"concept": ""}
+    return (
+        Strategy(
+            "numbered",
+            "a format with the row's number: format = 'Demo Client {n}'",
+            TEXT,
+            _numbered,
+            options={"format": REQUIRED},
+            injective=True,
+            survives_lower=True,
+            longest=lambda use: len(use.options["format"]) - 3 + NUMBER_DIGITS,
+            words=lambda options: options["format"].replace("{n}", " "),
+            problem=_numbered_problem,
+        ),
+        Strategy(
+            "constant",
+            "the same value for all: value = '...'",
+            (*TEXT, *NUMBERS, *TIMES, "boolean", "uuid"),
+            _constant,
+            options={"value": REQUIRED},
+            longest=lambda use: len(str(use.options["value"])),
+            words=lambda options: str(options["value"]),
+        ),
+        Strategy(
+            "redact",
+            "[redacted]",
+            TEXT,
+            lambda use: sql.SQL("'[redacted]'"),
+            longest=lambda use: 10,
+            words=lambda options: "redacted",
+        ),
+        Strategy(
+            "null", "no value", ANY, lambda use: sql.SQL("NULL::" + use.column.declared), may_be_null=True
+        ),
+        Strategy(
+            "random_uuid",
+            "a new random UUID",
+            ("uuid",),
+            lambda use: sql.SQL("gen_random_uuid()"),
+            injective=True,
+            deterministic=False,
+            survives_lower=True,
+        ),
+        Strategy(
+            "keyed_uuid",
+            "a UUID that follows from the value and the key",
+            ("uuid",),
+            _keyed_uuid,
+            options=concept,
+            injective=True,
+            survives_lower=True,
+        ),
+        Strategy(
+            "pseudonym",
+            "24 hexadecimal digits that follow from the value and the key, the same in every table of a concept",
+            TEXT,
+            lambda use: sql.SQL("{} || {}").format(
+                sql.Literal(use.options["prefix"]), _hex(use, "pseudonym")
+            ),
+            options={"prefix": "", **concept},
+            injective=True,
+            survives_lower=True,
+            longest=lambda use: HEX_DIGITS + len(use.options["prefix"]),
+            words=lambda options: options["prefix"],
+        ),
+        Strategy(
+            "email",
+            "an address at example.com that follows from the value and the key",
+            TEXT,
+            lambda use: sql.SQL("'u' || left(encode({}, 'hex'), 24) || '@example.com'").format(
+                keyed(use.options["concept"] or "email", sql.SQL("lower({})").format(use.value))
+            ),
+            options=concept,
+            injective=True,
+            survives_lower=True,
+            longest=_hex_length(13),
+            words=lambda options: "example com",
+        ),
+        Strategy("lorem", "lorem ipsum of the same length", TEXT, _lorem, words=lambda options: LOREM),
+        _realistic("first_name", "a first name of a locale"),
+        _realistic("last_name", "a last name of a locale"),
+        _realistic("company", "a company's name of a locale"),
+        _realistic("city", "a city of a locale"),
+        _realistic("address", "a street and number of a locale"),
+        Strategy(
+            "digits",
+            "other digits in the same places (phones, registration numbers), up to 18 of them",
+            TEXT,
+            _digits,
+            options={"concept": "digits"},
+            injective=True,
+        ),
+        Strategy(
+            "permuted_number",
+            "another number of 0 and above, one for one",
+            INTEGERS,
+            _permuted_number,
+            options={"concept": "number"},
+            injective=True,
+        ),
+        Strategy("noise", "the number, more or less: ratio = 0.1", NUMBERS, _noise, options={"ratio": 0.1}),
+        Strategy(
+            "date_shift",
+            "moved by up to `days`, alike for all rows with the same `per`",
+            TIMES,
+            _date_shift,
+            options={"days": 30, "per": REQUIRED},
+        ),
+        Strategy(
+            "shuffle",
+            "the column's own values, dealt anew",
+            (*NUMBERS, *TIMES, "boolean"),
+            lambda use: sql.SQL("{}.value").format(sql.Identifier(f"shuffled_{use.column.name}")),
+            deterministic=False,
+            keeps_values=True,
+            join=_shuffle_join,
+        ),
+        Strategy(
+            "file_name",
+            "a file name with the same extension",
+            TEXT,
+            lambda use: sql.SQL("'file-' || {} || {}").format(_hex(use, "file"), _extension(use)),
+            options=concept,
+            injective=True,
+            survives_lower=True,
+            longest=_hex_length(11),
+            words=lambda options: "file pdf docx doc odt txt xlsx jpg png",
+        ),
+        Strategy(
+            "storage_url",
+            "a URL of example.com with the same extension",
+            TEXT,
+            lambda use: sql.SQL("'https://files.example.com/' || {} || {}").format(_hex(use, "url"), _extension(use)),
+            options=concept,
+            injective=True,
+            survives_lower=True,
+            longest=_hex_length(32),
+            words=lambda options: "https files example com pdf docx doc odt txt xlsx jpg png",
+        ),
+        Strategy("random_vector", "a random embedding", ("vector", "halfvec"), _vector, deterministic=False,
+                 problem=_vector_problem),
+        Strategy(
+            "free_text",
+            "the text, with the people and companies of its firm, addresses, phones and numbers of persons replaced",
+            TEXT,
+            convert=_free_text,
+        ),
+        Strategy(
+            "json",
+            "JSON of the same shape; paths = {'a.b' = 'keep', '*' = 'redact'}, redact where no path says else",
+            ("json", "jsonb"),
+            convert=_json,
+            options={"paths": {}},
+            problem=_json_problem,
+            words=lambda options: "redacted",
+        ),
+        Strategy(
+            "array",
+            "an array of the same length; items = 'redact' or 'free_text'",
+            ("text[]", "character varying[]"),
+            convert=_array,
+            options={"items": "redact"},
+            words=lambda options: "redacted",
+        ),
+    )  # fmt: skip
+
+
+def _installed() -> tuple[Strategy, ...]:
+    from importlib.metadata import entry_points
+
+    found: list[Strategy] = []
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
+        try:
+            loaded = entry.load()
+        except Exception as error:
+            raise ConfigurationError(
+                f"The strategy of {entry.value} cannot be loaded: {error!r}.", remedy="Correct or uninstall it."
+            ) from error
+        if not isinstance(loaded, Strategy):
+            raise ConfigurationError(f"{entry.value} is no Strategy.", remedy="Correct or uninstall it.")
+        found.append(loaded)
+    return tuple(found)

@@ -1,0 +1,152 @@
+"""How text is compared: without case, accents, invisible characters and punctuation, in every form it can be hidden in.
+
+Checksums: CNP after Law 105/1996 (weights 279146358279, modulo 11), CUI after OG 75/2001 (weights 753217532), IBAN
+after ISO 13616 (modulo 97).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import html
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import NamedTuple
+from urllib.parse import unquote
+
+CELL = "\x01"  # stands between cells that are looked at together; no word holds it
+
+_INVISIBLE = re.compile("[\u0300-\u036f\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
+_WORD = re.compile(r"[^\W_]+")
+_NOT_WORD = re.compile(rf"[^\w{CELL}]+|_+")
+_UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
+_ENCODED = re.compile(r"[A-Za-z0-9+/_-]{8,}={0,2}")
+_HEXADECIMAL = re.compile(r"(?:[0-9a-fA-F]{2}){6,}")
+_ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
+_LOOKALIKES = str.maketrans("авекмнорстухіјѕ" + "ıłøđßæ", "abekmhopctyxijs" + "ilodsa")
+_CLUE = re.compile(r"@|\d\W{0,3}\d")  # without it, nothing is worth a closer look
+_DIGIT_RUN = re.compile(r"(?<!\d)\+?\d(?:[\s().\-/_]{0,3}\d){6,}(?!\d)")
+
+EMAIL = re.compile(r"[A-Za-z0-9._%+'-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
+IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?\b")
+CNP = re.compile(r"(?<!\d)[1-9]\d{12}(?!\d)")
+CUI = re.compile(r"\bRO ?(\d{2,10})\b")
+PHONE = re.compile(r"(?<![\w.])(?:\+?\d{1,3}[ .\-]?)?(?:\(?0?\d{2,4}\)?[ .\-/]?)\d{3}[ .\-]?\d{3,4}(?!\w)")
+
+
+class Recognised(NamedTuple):
+    """A piece of text that is personal by its form: `kind` is email, iban, cnp, cui or phone."""
+
+    kind: str
+    start: int
+    end: int
+    text: str
+
+
+def folded(text: str) -> str:
+    """Return `text` in small letters, without accents and invisible characters, compatibility forms resolved."""
+    if text.isascii():
+        return text.lower()
+    return _INVISIBLE.sub("", unicodedata.normalize("NFKD", text)).casefold().translate(_LOOKALIKES)
+
+
+def words(folded_text: str) -> list[str]:
+    """Return the words (letters and digits) of a folded text."""
+    return _WORD.findall(folded_text)
+
+
+def squashed(folded_text: str) -> str:
+    """Return the letters and digits of a folded text without anything between them, cells still apart."""
+    return _NOT_WORD.sub("", folded_text)
+
+
+def digit_runs(text: str) -> set[str]:
+    """Return the runs of seven or more digits, however they are grouped; phones by their last nine digits."""
+    runs = ("".join(filter(str.isdigit, run)) for run in _DIGIT_RUN.findall(_UUID.sub(" ", text)))
+    return {form for run in runs for form in (run, run[-9:])}
+
+
+def readings(text: str) -> Iterator[str]:
+    """Yield `text`, and what it says where it is percent-encoded, escaped for HTML or JSON, base64 or hexadecimal."""
+    yield text
+    if "%" in text or "+" in text:
+        yield unquote(text.replace("+", " "))
+    if "&" in text:
+        yield html.unescape(text)
+    if "\\u" in text:
+        yield _ESCAPED.sub(lambda found: chr(int(found.group(1), 16)), text)
+    hidden = [decoded for token in _ENCODED.findall(_UUID.sub(" ", text)) for decoded in _decoded(token)]
+    if hidden:
+        yield f" {CELL} ".join(hidden)
+
+
+def recognised(text: str) -> list[Recognised]:
+    """Return the e-mail addresses, IBANs, CNPs, CUIs and phone numbers in `text`, in order, none within another.
+
+    Numbers with a checksum count only when it is right.
+    """
+    found: list[Recognised] = []
+    for kind, pattern, right in _RECOGNISERS if _CLUE.search(text) else ():
+        for match in pattern.finditer(text):
+            free = all(match.end() <= other.start or match.start() >= other.end for other in found)
+            if free and right(match.group()):
+                found.append(Recognised(kind, match.start(), match.end(), match.group()))
+    return sorted(found, key=lambda item: item.start)
+
+
+def valid_cnp(text: str) -> bool:
+    if not re.fullmatch(r"[1-9]\d{12}", text) or not 1 <= int(text[3:5]) <= 12 or not 1 <= int(text[5:7]) <= 31:
+        return False
+    rest = sum(int(digit) * int(weight) for digit, weight in zip(text, "279146358279", strict=False)) % 11
+    return int(text[12]) == (1 if rest == 10 else rest)
+
+
+def valid_cui(text: str) -> bool:
+    digits = "".join(filter(str.isdigit, text))
+    if not 2 <= len(digits) <= 10:
+        return False
+    total = sum(int(digit) * int(weight) for digit, weight in zip(digits[:-1].zfill(9), "753217532", strict=True))
+    return total * 10 % 11 % 10 == int(digits[-1])
+
+
+def valid_iban(text: str) -> bool:
+    compact = text.replace(" ", "")
+    if not 15 <= len(compact) <= 34:
+        return False
+    return int("".join(str(int(char, 36)) for char in compact[4:] + compact[:4])) % 97 == 1
+
+
+def _plausible_phone(text: str) -> bool:
+    digits = "".join(filter(str.isdigit, text))
+    return (10 <= len(digits) <= 14 and digits.startswith(("0", "40"))) or (text.startswith("+") and len(digits) >= 9)
+
+
+_RECOGNISERS = (
+    ("email", EMAIL, lambda text: True),
+    ("iban", IBAN, valid_iban),
+    ("cnp", CNP, valid_cnp),
+    ("cui", CUI, valid_cui),
+    ("phone", PHONE, _plausible_phone),
+)
+
+
+def _decoded(token: str) -> Iterator[str]:
+    if _HEXADECIMAL.fullmatch(token.removeprefix("x")):
+        yield from _as_text(bytes.fromhex(token.removeprefix("x")))
+    elif not token.isalpha() or not (token.islower() or token.istitle()):
+        padded = token.rstrip("=").replace("-", "+").replace("_", "/")
+        try:
+            yield from _as_text(base64.b64decode(padded + "=" * (-len(padded) % 4), validate=True))
+        except binascii.Error:
+            return
+
+
+def _as_text(data: bytes) -> Iterator[str]:
+    for encoding in ("utf-8", "utf-16-le") if b"\x00" in data else ("utf-8",):
+        try:
+            text = data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if text.isprintable() or "\n" in text:
+            yield text

@@ -1,0 +1,45 @@
+"""Words that masks are made of."""
+
+LOREM = (
+    "Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor incididunt ut labore et dolore "
+    "magna aliqua. Ut enim ad minim veniam, quis nostrud exercitation ullamco laboris nisi ut aliquip ex ea commodo "
+    "consequat. Duis aute irure dolor in reprehenderit in voluptate velit esse cillum dolore eu fugiat nulla "
+    "pariatur. Excepteur sint occaecat cupidatat non proident, sunt in culpa qui officia deserunt mollit anim id est "
+    "laborum. Curabitur pretium tincidunt lacus, nulla gravida orci a odio. Nullam varius, turpis et commodo "
+    "pharetra, est eros bibendum elit, nec luctus magna felis sollicitudin mauris. Integer in mauris eu nibh euismod "
+    "gravida. Duis ac tellus et risus vulputate vehicula. Donec lobortis risus a elit. Etiam tempor, ut ullamcorper "
+    "ligula eu tempor congue, eros est euismod turpis, id tincidunt sapien risus a quam. "
+)
+
+# fmt: off
+FIRST_NAMES_RO = (
+    "Ada", "Adela", "Adina", "Agata", "Albert", "Alexia", "Alina", "Amalia", "Anca", "Andra", "Anton",
+    "Antonia", "Ariana", "Aurel", "Aurora", "Barbu", "Bianca", "Bogdan", "Camelia", "Carina", "Carmen",
+    "Catinca", "Cezar", "Ciprian", "Claudiu", "Codrin", "Corina", "Cosmin", "Dacian", "Dafina", "Damian",
+    "Daria", "Delia", "Denisa", "Despina", "Dorel", "Dorina", "Dragomir", "Eliza", "Emanuel", "Emil", "Eva",
+    "Fabian", "Felicia", "Filip", "Flavia", "Flavius", "Florica", "Frosina", "Gelu", "Gilda", "Gloria",
+    "Gratiana", "Horia", "Iarina", "Ilinca", "Iolanda", "Irina", "Iulian", "Ivona", "Jana", "Lavinia", "Leon",
+    "Lidia", "Liviu", "Luca", "Lucia", "Luminita", "Magda", "Manuela", "Marcel", "Margareta", "Marin", "Matei",
+    "Melania", "Mircea", "Miron", "Narcisa", "Natalia", "Nestor", "Nicoleta", "Octavian", "Olga", "Olimpia",
+    "Oana", "Ovidiu", "Pavel", "Petrina", "Raluca", "Rares", "Remus", "Roxana", "Ruxandra", "Sabina",
+    "Sebastian", "Serban", "Silvia", "Sorina", "Tamara", "Teodora", "Tiberiu", "Traian", "Tudor", "Valentina",
+    "Veronica", "Victor", "Viorica", "Zamfira",
+)
+# fmt: on
+
+# fmt: off
+LAST_NAMES_RO = (
+    "Albescu", "Aldea", "Antonescu", "Apostolescu", "Arghirescu", "Baciu", "Balanescu", "Banica", "Barbulescu",
+    "Bejan", "Birsan", "Boieru", "Bratianu", "Bucurescu", "Calinescu", "Campeanu", "Cantemir", "Caraiman",
+    "Carp", "Ceausu", "Cernat", "Chirita", "Ciobotaru", "Cojocaru", "Comanescu", "Constandache", "Corbeanu",
+    "Cosma", "Costache", "Cristescu", "Dalca", "Darie", "Diaconescu", "Dima", "Dobrescu", "Dragulescu",
+    "Dumbrava", "Enache", "Epureanu", "Fierascu", "Filimon", "Frunza", "Galatescu", "Gavrila", "Gherasim",
+    "Giurgiu", "Grigorescu", "Hanganu", "Hasdeu", "Iacobescu", "Ignatescu", "Iliescu", "Irimia", "Ispas",
+    "Jianu", "Lazarescu", "Lefter", "Lepadatu", "Lungescu", "Macovei", "Manolache", "Marcovici", "Matache",
+    "Mihailescu", "Moldovanu", "Muntean", "Nastase", "Neagoe", "Negulescu", "Olaru", "Oltean", "Onofrei",
+    "Paduraru", "Panait", "Patrascu", "Pavelescu", "Petrache", "Plesu", "Prodan", "Racovita", "Radulescu",
+    "Rotaru", "Sandulescu", "Savulescu", "Serbanescu", "Simionescu", "Slavescu", "Spataru", "Stamate",
+    "Stanculescu", "Stroe", "Suciu", "Tanasescu", "Teodorescu", "Tomescu", "Trifan", "Turcanu", "Udrea",
+    "Ursache", "Vacarescu", "Vladescu", "Voicu", "Zaharia", "Zamfirescu",
+)
+# fmt: on

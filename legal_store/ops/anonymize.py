@@ -1,0 +1,203 @@
+"""Production data made safe for development, with proof."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from invoke import Context
+
+from legal_store.cli.render import print_json, print_table, say
+from legal_store.cli.task import task
+
+if TYPE_CHECKING:
+    from legal_store.anonymize import Preview, Report
+
+
+@task(
+    "anonymize",
+    help={
+        "rules": "the rules file (anonymize.toml)",
+        "dry-run": "show ten rows per table before and after, and the statements; changes nothing",
+        "yes": "do not ask; the name of the database is then taken as typed",
+        "key-file": "keep the key there, so that other runs give the same pseudonyms (none by default)",
+        "forget-key": "destroy the key in --key-file afterwards: nobody can repeat or undo the masking",
+        "no-proof": "do not search for real values afterwards (not for data that leaves production)",
+        "report": "write the report there as a page to read (.html) or as JSON",
+        "json": "print JSON",
+    },
+)
+def anonymize(
+    context: Context,
+    rules: str = "anonymize.toml",
+    dry_run: bool = False,
+    yes: bool = False,
+    key_file: str = "",
+    forget_key: bool = False,
+    no_proof: bool = False,
+    report: str = "",
+    json: bool = False,
+) -> None:
+    """Replace all personal data in the development database, in one transaction, and prove that none survived."""
+    from contextlib import closing
+    from pathlib import Path
+
+    from legal_store import anonymize as masking
+    from legal_store.errors import WrongUseError
+
+    if forget_key and not key_file:
+        raise WrongUseError("--forget-key needs --key-file.", remedy="Without a key file the key is never stored.")
+    _refuse_production()
+    chosen = masking.read_rules(Path(rules))
+    with closing(_connect()) as connection:
+        masking.plan(connection, chosen)
+        connection.rollback()
+        key = masking.kept_key(Path(key_file)) if key_file and not dry_run else masking.new_key()
+        if dry_run:
+            _show_preview(masking.preview(connection, chosen, key), json)
+            return
+        _confirm(connection.info.dbname, yes)
+        done = masking.anonymize(
+            connection, chosen, key, proof=not no_proof, progress=lambda step: say(f"... {step}")
+        )  # fmt: skip
+    if forget_key:
+        masking.forget_key(Path(key_file))
+    if report:
+        _write(done, Path(report))
+    if json:
+        print_json(done)
+    else:
+        _show(done)
+
+
+@task(
+    "anonymize.rules",
+    help={
+        "rules": "the rules file",
+        "suggest": "write lines for columns that are not listed yet",
+        "json": "print JSON",
+    },
+)
+def rules(context: Context, rules: str = "anonymize.toml", suggest: bool = False, json: bool = False) -> None:
+    """List the strategies, or with --suggest propose lines for unlisted columns; exit code 1 where there are some."""
+    from pathlib import Path
+
+    from legal_store.anonymize import strategies
+    from legal_store.errors import CheckFailedError
+
+    if not suggest:
+        rows = [(s.name, s.purpose, ", ".join(s.kinds), "yes" if s.injective else "") for s in strategies().values()]
+        if json:
+            print_json([dict(zip(("name", "purpose", "types", "injective"), row, strict=True)) for row in rows])
+        else:
+            print_table("Strategies", ("name", "what it makes", "types", "for unique columns"), rows)
+        return
+    found = _suggestions(Path(rules))
+    if json:
+        print_json(found)
+    else:
+        for table, lines in found.items():
+            print("\n".join([f'[tables."{table}"]' if "." in table else f"[tables.{table}]", *lines, ""]))
+    if found:
+        raise CheckFailedError(
+            f"{sum(map(len, found.values()))} columns are not listed in {rules}.",
+            remedy="Read the lines, correct them and add them to the file.",
+        )
+
+
+def _suggestions(path: Any) -> dict[str, list[str]]:
+    from contextlib import closing
+
+    from legal_store.anonymize.rules import Proof, Rules, read_rules
+    from legal_store.anonymize.suggesting import suggestions
+
+    known = read_rules(path) if path.exists() else Rules(str(path), {}, frozenset(), Proof())
+    with closing(_connect()) as connection, connection.cursor() as cursor:
+        return suggestions(cursor, known)
+
+
+def _connect() -> Any:
+    import psycopg2
+
+    from legal_store.config import settings
+    from legal_store.database.explain import connection_failure
+    from legal_store.database.target import connection_parameters, describe_target
+
+    parameters = connection_parameters(settings())
+    try:
+        return psycopg2.connect(**parameters)
+    except psycopg2.OperationalError as error:
+        raise connection_failure(error, describe_target(parameters)) from None
+
+
+def _refuse_production() -> None:
+    from contextlib import closing
+
+    from legal_store.anonymize.production import production_signs
+    from legal_store.config import settings
+    from legal_store.database.target import database_url
+    from legal_store.errors import RefusedError
+
+    with closing(_connect()) as connection:
+        signs = production_signs(connection, str(database_url(settings())), settings().environment)
+    if signs:
+        raise RefusedError(
+            f"Anonymizing is refused, this is production: {'; '.join(signs)}.",
+            remedy="Nothing was changed. Restore a backup into a development database and anonymize that.",
+        )
+
+
+def _confirm(database: str, yes: bool) -> None:
+    from legal_store.errors import RefusedError
+
+    if yes:
+        return
+    question = f'All personal data in "{database}" will be replaced for good (`invoke backup` first keeps a way back).'
+    if not sys.stdin.isatty():
+        raise RefusedError(f"{question} Nobody is here to confirm.", remedy="Pass --yes if it is meant.")
+    print(f"{question}\nType the name of the database: ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip() != database:
+        raise RefusedError("Not confirmed.", remedy="Nothing was changed.")
+
+
+def _show_preview(preview: Preview, json: bool) -> None:
+    if json:
+        print_json(preview)
+        return
+    for sample in preview.samples:
+        rows = [
+            tuple(f"{_short(old)} -> {_short(new)}" for old, new in zip(before, after, strict=True))
+            for before, after in zip(sample.before, sample.after, strict=True)
+        ]
+        print_table(sample.table, sample.columns, rows)
+    for statement in preview.statements:
+        print(f"{statement};")
+
+
+def _short(value: Any) -> str:
+    text = "" if value is None else str(value)
+    return text if len(text) <= 40 else f"{text[:39]}…"
+
+
+def _show(report: Report) -> None:
+    rows = [(table, report.changed[table], report.rows[table]) for table in report.changed]
+    print_table(f"Anonymized {report.database}", ("table", "changed", "rows"), rows)
+    if report.proof is None:
+        print("NOT PROVEN: the search for real values was switched off.")
+    else:
+        print(f"Proven: none of {report.proof.traces:,} traces of real values in {report.proof.cells:,} cells.")
+    for found in report.anonymity:
+        print(f"Smallest group of {found.table} by {', '.join(found.columns)}: {found.k} rows.")
+    for statement in report.untidied:
+        print(f"Not removed, this login may not: {statement}")
+
+
+def _write(report: Report, path: Any) -> None:
+    import json as encoder
+
+    from legal_store.anonymize.page import html_page
+    from legal_store.cli.render import plain
+
+    text = html_page(report) if path.suffix == ".html" else encoder.dumps(plain(report), indent=2, ensure_ascii=False)
+    path.touch(mode=0o600)
+    path.write_text(text, encoding="utf-8")

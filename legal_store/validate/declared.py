@@ -1,0 +1,162 @@
+"""Checks that follow from the models: tables, columns, references, enumerations, rules, keys.
+
+A constraint that PostgreSQL holds valid could be trusted; rows are looked at all the same, because a constraint may
+be missing here, not valid, or have been bypassed by a load that switched triggers off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from peewee import ForeignKeyField
+
+from legal_store.schema.fields import EnumField, ReferenceField, TimestampField
+from legal_store.schema.objects import Check as Rule
+from legal_store.schema.objects import Index, Schema, Unique
+from legal_store.validate.checks import Check, Outcome, failed, no_rows, passed
+
+FUTURE = "interval '5 minutes'"
+# moments that may lie ahead of us
+_PLANNED = {"next_hearing_date"}
+
+
+def checks_of_models(schema: Schema) -> Iterator[Check]:
+    """Yield every check that the models' declarations imply, table by table."""
+    yield _tables_and_columns(schema)
+    yield _constraints(schema)
+    for model in schema.models:
+        yield from _references(model)
+        yield from _enumerations(model)
+        yield from _rules(model)
+        yield from _unique_keys(model)
+        yield from _timestamps(model)
+
+
+def _tables_and_columns(schema: Schema) -> Check:
+    wanted = {
+        f"{model._meta.table_name}.{field.column_name}"
+        for model in schema.models
+        for field in model._meta.sorted_fields
+    }
+
+    def run(cursor: Any) -> Outcome:
+        cursor.execute(
+            "SELECT c.relname || '.' || a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid"
+            " WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')"
+            " AND a.attnum > 0 AND NOT a.attisdropped"
+        )
+        missing = sorted(wanted - {name for (name,) in cursor.fetchall()})
+        return failed("columns that the models need are missing", missing) if missing else passed()
+
+    return Check("required tables and columns", "Is every table and column of the models there?", run)
+
+
+def _constraints(schema: Schema) -> Check:
+    wanted = {name for model in schema.models for name in _constraint_names(model)}
+
+    def run(cursor: Any) -> Outcome:
+        cursor.execute(
+            "SELECT r.relname || '.' || k.conname FROM pg_constraint k JOIN pg_class r ON r.oid = k.conrelid"
+            " WHERE k.convalidated AND k.connamespace = 'public'::regnamespace"
+        )
+        missing = sorted(wanted - {name for (name,) in cursor.fetchall()})
+        return failed("constraints are missing or not valid", missing) if missing else passed()
+
+    return Check("constraints", "Is every declared constraint there and valid?", run, _validate_constraints)
+
+
+def _validate_constraints(cursor: Any) -> str:
+    cursor.execute(
+        "SELECT format('ALTER TABLE %s VALIDATE CONSTRAINT %I', conrelid::regclass, conname) FROM pg_constraint"
+        " WHERE NOT convalidated AND connamespace = 'public'::regnamespace"
+    )
+    statements = [statement for (statement,) in cursor.fetchall()]
+    for statement in statements:
+        cursor.execute(statement)
+    return f"{len(statements)} constraints validated"
+
+
+def _constraint_names(model: Any) -> Iterator[str]:
+    table = model._meta.table_name
+    yield f"{table}.{table}_pkey"
+    for field in model._meta.sorted_fields:
+        if isinstance(field, ReferenceField):
+            yield f"{table}.{field.get_constraint_name()}"
+        if isinstance(field, EnumField):
+            yield f"{table}.{field.check().name}"
+    for item in model._meta.declared:
+        if isinstance(item, Rule | Unique):
+            yield f"{table}.{item.name}"
+
+
+def _references(model: Any) -> Iterator[Check]:
+    table = model._meta.table_name
+    for field in model._meta.sorted_fields:
+        if isinstance(field, ForeignKeyField):
+            columns, referenced = field.constrained_columns()
+            target = field.rel_model._meta.table_name
+            pairs = " AND ".join(f'o."{r}" = t."{c}"' for c, r in zip(columns, referenced, strict=True))
+            yield no_rows(
+                f"references: {table}.{field.column_name}",
+                f"rows of {table} refer to a row of {target} that is not there (or is another firm's)",
+                f'SELECT t.id FROM "{table}" t WHERE t."{columns[0]}" IS NOT NULL'  # noqa: S608
+                f' AND NOT EXISTS (SELECT FROM "{target}" o WHERE {pairs})',
+            )
+
+
+def _enumerations(model: Any) -> Iterator[Check]:
+    table = model._meta.table_name
+    for field in model._meta.sorted_fields:
+        if isinstance(field, EnumField):
+            yield no_rows(
+                f"enumerations: {table}.{field.column_name}",
+                f"rows of {table} have a {field.column_name} that is not in the enumeration",
+                f'SELECT id FROM "{table}" WHERE NOT ({field.check().condition})',  # noqa: S608
+            )
+
+
+def _rules(model: Any) -> Iterator[Check]:
+    table = model._meta.table_name
+    for item in model._meta.declared:
+        if isinstance(item, Rule):
+            rule = item.name.removeprefix(f"{table}_").removesuffix("_check")
+            yield no_rows(
+                f"rules: {table}.{rule}",
+                f"rows of {table} break the rule: {item.condition}",
+                f'SELECT id FROM "{table}" WHERE NOT ({item.condition})',  # noqa: S608
+            )
+
+
+def _unique_keys(model: Any) -> Iterator[Check]:
+    table = model._meta.table_name
+    keys = [(item.name, ", ".join(item.columns), "") for item in model._meta.declared if isinstance(item, Unique)]
+    keys += [
+        (item.name, ", ".join(item.columns), f" WHERE {item.where}" if item.where else "")
+        for item in model._meta.declared
+        if isinstance(item, Index) and item.unique
+    ]
+    keys.append((f"{table}_pkey", ", ".join(model.key_columns), ""))
+    for name, columns, where in keys:
+        nulls = " AND ".join(f"{column} IS NOT NULL" for column in columns.split(", "))
+        yield no_rows(
+            f"duplicates: {name}",
+            f"rows of {table} have the same {columns}",
+            f'SELECT min(id::text) FROM "{table}"{where} GROUP BY {columns} HAVING count(*) > 1 AND {nulls}',  # noqa: S608
+        )
+
+
+def _timestamps(model: Any) -> Iterator[Check]:
+    table = model._meta.table_name
+    columns = [
+        field.column_name
+        for field in model._meta.sorted_fields
+        if isinstance(field, TimestampField) and field.column_name not in _PLANNED
+    ]
+    if columns:
+        ahead = " OR ".join(f'"{column}" > now() + {FUTURE}' for column in columns)
+        yield no_rows(
+            f"future timestamps: {table}",
+            f"rows of {table} have a time that lies ahead of us ({', '.join(columns)})",
+            f'SELECT id FROM "{table}" WHERE {ahead}',  # noqa: S608
+        )

@@ -1,0 +1,135 @@
+"""Canaries in 20 disguises, in every place: all are found when masking is sabotaged, none survives when it is not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from legal_store.anonymize import Rules, anonymize, new_key
+from legal_store.anonymize.proof import Traces
+from legal_store.anonymize.rules import Rule
+from legal_store.anonymize.text import valid_cnp, valid_cui, valid_iban
+from legal_store.errors import LeakError
+from tests.anonymize.conftest import run
+from tests.anonymize.disguises import CNP, EMAIL, IBAN, PERSON, PHONE, canaries
+
+# where a canary can hide: an UPDATE of one row, and the column that must then be named
+PLACES = {
+    "cases.court_name": "UPDATE cases SET court_name = %(text)s",
+    "cases.title": "UPDATE cases SET title = %(text)s",
+    "cases.description": "UPDATE cases SET description = %(text)s",
+    "cases.metadata": "UPDATE cases SET metadata = %(json)s",
+    "case_team.role": "UPDATE case_team SET role = %(text)s",
+    "case_actors.notes": "UPDATE case_actors SET notes = %(text)s",
+    "clients.contact_info": "UPDATE clients SET contact_info = %(json)s",
+    "documents.content": "UPDATE documents SET content = repeat('Text. ', 50) || %(text)s",
+    "documents.file_name": "UPDATE documents SET file_name = %(text)s",
+    "documents.storage_url": "UPDATE documents SET storage_url = 'https://x.ro/' || %(text)s",
+    "tasks.description": "UPDATE tasks SET description = %(text)s",
+    "case_audit_logs.old_value": "INSERT INTO case_audit_logs (firm_id, case_id, action, old_value)"
+    " SELECT firm_id, id, 'x', %(text)s FROM cases LIMIT 1",
+    "user_audit_logs.new_value": "INSERT INTO user_audit_logs (firm_id, action, new_value)"
+    " SELECT id, 'Activated', %(text)s FROM firms",
+    "romanian_templates.civil_code_references": "UPDATE romanian_templates SET civil_code_references = ARRAY[%(text)s]",
+    "skill_usage_logs.input_data": "UPDATE skill_usage_logs SET input_data = %(json)s",
+}
+KNOWN = (
+    "INSERT INTO clients (firm_id, name, email, phone, address)"
+    " SELECT id, %s, %s, %s, %s FROM firms; INSERT INTO case_actors (firm_id, case_id, role, name, notes)"
+    " SELECT firm_id, id, 'Client', %s, %s FROM cases LIMIT 1"
+)
+
+
+def plant_known(connection: Any) -> None:
+    run(connection, KNOWN, PERSON, EMAIL, PHONE, f"CNP {CNP}, cont {IBAN}", PERSON, f"CNP {CNP}")
+
+
+def known_traces() -> Traces:
+    traces = Traces()
+    for value in (EMAIL, PHONE, CNP, IBAN):
+        traces.add(value)
+    traces.add(PERSON, names=True)
+    return traces
+
+
+@pytest.mark.parametrize(("what", "text"), canaries())
+def test_each_disguise_is_recognised(what: str, text: str) -> None:
+    assert known_traces().found_in(f"Înainte {text} după")
+
+
+def test_ordinary_text_is_not_taken_for_a_canary() -> None:
+    traces = known_traces()
+    for text in ("Contract de închiriere", "0744 918 274", "1850312089017", "stefan@avocati.ro", "12.03.2024 10:15:00"):
+        assert not traces.found_in(text)
+
+
+def plant(connection: Any, place: str, texts: list[str]) -> None:
+    """Put all texts into one place, together."""
+    values = {"text": " | ".join(texts), "json": json.dumps({"a": [{"b": text} for text in texts]})}
+    with connection, connection.cursor() as cursor:
+        cursor.execute(PLACES[place], values)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_canary_is_found_in_every_place_when_masking_is_sabotaged(demo: Any, rules: Rules, place: str) -> None:
+    plant_known(demo)
+    plant(demo, place, [canaries()[sum(map(ord, place)) % len(canaries())][1]])
+    table, column = place.split(".")
+    sabotaged = {**rules.columns, (table, column): Rule(table, column, None, {}, "sabotage")}
+    before = run(demo, "SELECT name FROM clients ORDER BY 1")
+    with pytest.raises(LeakError, match=place.replace(".", r"\.")):
+        anonymize(demo, rules._replace(columns=sabotaged), new_key())
+    assert run(demo, "SELECT name FROM clients ORDER BY 1") == before
+
+
+@pytest.mark.parametrize(
+    ("place", "statement"),
+    [
+        ("comments", "COMMENT ON TABLE cases IS 'ask Ștefănel Brâncovici'"),
+        ("functions", "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $$ SELECT 'Stefanel Brancovici' $$"),
+        ("views", "CREATE VIEW v AS SELECT * FROM cases WHERE title = 'Stefanel Brancovici'"),
+        ("defaults", "ALTER TABLE cases ALTER court_name SET DEFAULT 'Stefanel Brancovici'"),
+        ("_migrations", "UPDATE _migrations SET migration_name = 'stefanel_brancovici'"),
+    ],
+)
+def test_a_canary_is_found_outside_of_tables(demo: Any, rules: Rules, place: str, statement: str) -> None:
+    plant_known(demo)
+    run(demo, statement)
+    with pytest.raises(LeakError, match=place):
+        anonymize(demo, rules, new_key())
+
+
+def test_no_canary_survives_in_any_masked_place_or_in_the_raw_files(demo: Any, demo_url: str, rules: Rules) -> None:
+    plant_known(demo)
+    for place in set(PLACES) - {"cases.court_name", "case_team.role", "romanian_templates.civil_code_references"}:
+        plant(demo, place, [text for _, text in canaries()])
+    with demo.cursor() as cursor:
+        cursor.execute("SELECT lo_from_bytea(0, %s)", (PERSON.encode(),))
+        demo.commit()
+        cursor.execute("ANALYZE; CHECKPOINT")
+        demo.commit()
+        cursor.execute(
+            "SELECT current_setting('data_directory'), oid FROM pg_database WHERE datname = current_database()"
+        )
+        data, oid = cursor.fetchone()
+    demo.commit()
+    folder = Path(data) / "base" / str(oid)
+    assert raw_hits(folder) > 0
+    report = anonymize(demo, rules, new_key())
+    assert report.proof is not None and report.proof.passed and report.untidied == ()
+    assert raw_hits(folder) == 0
+
+
+def raw_hits(folder: Path) -> int:
+    """Return how many files of a database hold a canary in one of its plain forms."""
+    needles = [form.encode() for form in (PERSON, PERSON.split()[1], "Brancovici", "brancovici", EMAIL, CNP, IBAN)]
+    return sum(any(needle in path.read_bytes() for needle in needles) for path in folder.iterdir() if path.is_file())
+
+
+def test_the_checksums_tell_numbers_of_persons_and_firms_from_others() -> None:
+    assert valid_cnp(CNP) and not valid_cnp("1850312089017") and not valid_cnp("1851312089019")
+    assert valid_iban(IBAN) and valid_iban("RO49 AAAA 1B31 0075 9384 0000") and not valid_iban(IBAN[:-1] + "1")
+    assert valid_cui("RO 14399840") and not valid_cui("RO 14399841")

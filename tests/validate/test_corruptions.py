@@ -1,0 +1,235 @@
+"""Every seeded corruption is found by the check that is about it, and a healthy database passes all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import psycopg2
+import pytest
+
+from legal_store.config import Settings, Url
+from legal_store.database import all_firms, db
+from legal_store.seeding import seed
+from legal_store.validate import Status, fix, validate
+from tests.conftest import CHECKOUT, Cluster
+
+# past every trigger and foreign key, as a load with triggers switched off does
+UNCHECKED = "SET session_replication_role = replica;"
+NOWHERE = "'00000000-0000-4000-8000-000000000000'"
+
+CORRUPTIONS = [
+    ("DROP EXTENSION pg_trgm CASCADE", "extensions"),
+    ("DROP TABLE case_actors", "required tables and columns"),
+    ("ALTER TABLE documents DROP COLUMN mime_type", "required tables and columns"),
+    ("ALTER TABLE cases RENAME COLUMN judge_name TO judge", "required tables and columns"),
+    ("ALTER TABLE tasks DROP CONSTRAINT tasks_completed_at_check", "constraints"),
+    ("ALTER TABLE users DROP CONSTRAINT users_email_key", "constraints"),
+    ("ALTER TABLE documents DROP CONSTRAINT documents_case_id_fkey", "constraints"),
+    (
+        "ALTER TABLE tasks DROP CONSTRAINT tasks_case_id_fkey; ALTER TABLE tasks ADD CONSTRAINT tasks_case_id_fkey"
+        " FOREIGN KEY (case_id, firm_id) REFERENCES cases (id, firm_id) NOT VALID",
+        "constraints",
+    ),
+    (f"{UNCHECKED} UPDATE documents SET case_id = {NOWHERE} WHERE version > 1", "references: documents.case_id"),
+    (f"{UNCHECKED} UPDATE documents SET created_by_id = {NOWHERE}", "references: documents.created_by_id"),
+    (f"{UNCHECKED} UPDATE tasks SET case_id = {NOWHERE}", "references: tasks.case_id"),
+    (f"{UNCHECKED} UPDATE tasks SET assigned_to_id = {NOWHERE}", "references: tasks.assigned_to_id"),
+    (f"{UNCHECKED} UPDATE cases SET client_id = {NOWHERE}", "references: cases.client_id"),
+    (f"{UNCHECKED} UPDATE users SET firm_id = {NOWHERE}", "references: users.firm_id"),
+    (f"{UNCHECKED} UPDATE case_team SET user_id = uuid_generate_v4()", "references: case_team.user_id"),
+    (f"{UNCHECKED} UPDATE case_actors SET case_id = {NOWHERE}", "references: case_actors.case_id"),
+    (f"{UNCHECKED} UPDATE case_audit_logs SET case_id = {NOWHERE}", "references: case_audit_logs.case_id"),
+    (f"{UNCHECKED} UPDATE user_audit_logs SET admin_user_id = {NOWHERE}", "references: user_audit_logs.admin_user_id"),
+    (f"{UNCHECKED} DELETE FROM skills", "references: skill_versions.skill_id"),
+    (f"{UNCHECKED} DELETE FROM skills", "references: skill_usage_logs.skill_id"),
+    (f"{UNCHECKED} DELETE FROM romanian_templates", "references: template_usage_logs.template_id"),
+    (f"{UNCHECKED} DELETE FROM document_type_registry", "references: document_type_instances.registry_id"),
+    (
+        f"{UNCHECKED} INSERT INTO firms (name, vat_id) VALUES ('Other', 'RO9');"
+        " UPDATE documents SET firm_id = (SELECT id FROM firms WHERE vat_id = 'RO9')",
+        "references: documents.case_id",
+    ),
+    (
+        "ALTER TABLE cases DROP CONSTRAINT cases_status_check; UPDATE cases SET status = 'Lost'",
+        "enumerations: cases.status",
+    ),
+    ("ALTER TABLE users DROP CONSTRAINT users_role_check; UPDATE users SET role = 'Boss'", "enumerations: users.role"),
+    (
+        "ALTER TABLE tasks DROP CONSTRAINT tasks_task_type_check; UPDATE tasks SET task_type = 'Nap'",
+        "enumerations: tasks.task_type",
+    ),
+    (
+        "ALTER TABLE document_type_registry DROP CONSTRAINT document_type_registry_mapping_status_check;"
+        " UPDATE document_type_registry SET mapping_status = 'maybe'",
+        "enumerations: document_type_registry.mapping_status",
+    ),
+    (
+        "ALTER TABLE cases DROP CONSTRAINT cases_closed_has_date_check; UPDATE cases SET closed_date = NULL",
+        "rules: cases.closed_has_date",
+    ),
+    (
+        "ALTER TABLE cases DROP CONSTRAINT cases_closed_after_opened_check;"
+        " UPDATE cases SET closed_date = opened_date - 1",
+        "rules: cases.closed_after_opened",
+    ),
+    (
+        "ALTER TABLE tasks DROP CONSTRAINT tasks_completed_at_check; UPDATE tasks SET completed_at = NULL",
+        "rules: tasks.completed_at",
+    ),
+    (
+        "ALTER TABLE documents DROP CONSTRAINT documents_version_check; UPDATE documents SET version = 0",
+        "rules: documents.version",
+    ),
+    (
+        "ALTER TABLE skill_usage_logs DROP CONSTRAINT skill_usage_logs_tokens_used_check;"
+        " UPDATE skill_usage_logs SET tokens_used = -1",
+        "rules: skill_usage_logs.tokens_used",
+    ),
+    (
+        "ALTER TABLE template_usage_logs DROP CONSTRAINT template_usage_logs_user_satisfaction_score_check;"
+        f" {UNCHECKED} UPDATE template_usage_logs SET user_satisfaction_score = 6",
+        "rules: template_usage_logs.user_satisfaction_score",
+    ),
+    (
+        "ALTER TABLE users DROP CONSTRAINT users_email_lowercase_check; UPDATE users SET email = upper(email)",
+        "rules: users.email_lowercase",
+    ),
+    (
+        "ALTER TABLE users DROP CONSTRAINT users_email_key; UPDATE users SET email = 'same@demo.ro'",
+        "duplicates: users_email_key",
+    ),
+    (
+        "ALTER TABLE cases DROP CONSTRAINT cases_firm_id_case_number_key; UPDATE cases SET case_number = 'CASE-1'",
+        "duplicates: cases_firm_id_case_number_key",
+    ),
+    (
+        "ALTER TABLE clients DROP CONSTRAINT clients_firm_id_name_key; UPDATE clients SET name = 'X'",
+        "duplicates: clients_firm_id_name_key",
+    ),
+    (
+        "DROP INDEX skill_versions_one_current_idx; UPDATE skill_versions SET is_current = true",
+        "duplicates: skill_versions_one_current_idx",
+    ),
+    ("UPDATE skill_versions SET is_current = false", "skills without a current version"),
+    ("UPDATE skills SET usage_count = usage_count + 1", "statistics: skills"),
+    ("UPDATE skills SET tokens_saved_total = tokens_saved_total - 1", "statistics: skills"),
+    (f"{UNCHECKED} DELETE FROM skill_usage_logs", "statistics: skills"),
+    ("UPDATE romanian_templates SET usage_count = usage_count + 7", "statistics: romanian_templates"),
+    (f"{UNCHECKED} UPDATE template_usage_logs SET user_satisfaction_score = 1", "statistics: romanian_templates"),
+    ("UPDATE users SET last_active = now() + interval '2 days'", "future timestamps: users"),
+    (f"{UNCHECKED} UPDATE documents SET created_at = now() + interval '2 days'", "future timestamps: documents"),
+    ("UPDATE skill_usage_logs SET executed_at = now() + interval '2 days'", "future timestamps: skill_usage_logs"),
+    (f"{UNCHECKED} UPDATE cases SET updated_at = created_at - interval '1 day'", "times in order: cases"),
+    ("ALTER TABLE cases DISABLE TRIGGER update_cases_updated_at", "disabled triggers"),
+    ("DROP TRIGGER update_skill_stats_on_usage ON skill_usage_logs", "triggers and policies"),
+    ("DROP POLICY firm_isolation ON documents", "triggers and policies"),
+    ("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'cases_firm_id_type_idx'::regclass", "invalid indexes"),
+]
+
+
+@pytest.fixture(scope="module")
+def demo(cluster: Cluster, template: str) -> Iterator[str]:
+    """The name of a database with the demo firm in it, for cloning."""
+    name = cluster.create(template)
+    db.configure(Settings.from_environ({"DATABASE_URL": cluster.url(name)}))
+    with db.connection_context(), all_firms(reason="test"):
+        seed(db, CHECKOUT / "seeds")
+    db.close_all()
+    yield name
+    cluster.drop(name)
+
+
+@pytest.fixture
+def healthy(cluster: Cluster, demo: str) -> Iterator[Any]:
+    """A connection to a fresh copy of the demo database."""
+    name = cluster.create(demo)
+    with closing(cluster.connect(name)) as connection:
+        yield connection
+    cluster.drop(name)
+
+
+def corrupt(connection: Any, statements: str) -> None:
+    with connection, connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL allow_system_table_mods = on; {statements}; RESET session_replication_role")
+
+
+def failures(connection: Any) -> set[str]:
+    return {result.name for result in validate(connection).failures}
+
+
+def test_a_healthy_database_passes_everything(healthy: Any) -> None:
+    report = validate(healthy)
+    assert [(r.name, r.message, r.examples) for r in report.results if r.status is Status.FAIL] == []
+    assert report.rows["documents"] == 20
+    assert len(report.results) > 100
+
+
+@pytest.mark.parametrize(("statements", "check"), CORRUPTIONS, ids=[f"{c} {i}" for i, (_, c) in enumerate(CORRUPTIONS)])
+def test_a_corruption_is_found(healthy: Any, statements: str, check: str) -> None:
+    corrupt(healthy, statements)
+    assert check in failures(healthy)
+
+
+def test_a_finding_says_how_many_and_names_a_few(healthy: Any) -> None:
+    corrupt(healthy, f"{UNCHECKED} UPDATE tasks SET case_id = {NOWHERE}")
+    found = next(r for r in validate(healthy).failures if r.name == "references: tasks.case_id")
+    assert found.offenders == 30
+    assert len(found.examples) == 5
+
+
+def test_nothing_is_written_by_checking(healthy: Any) -> None:
+    corrupt(healthy, "UPDATE skills SET usage_count = usage_count + 1")
+    validate(healthy)
+    assert "statistics: skills" in failures(healthy)
+
+
+@pytest.mark.parametrize(
+    ("statements", "check"),
+    [
+        ("UPDATE skills SET usage_count = usage_count + 1", "statistics: skills"),
+        (f"{UNCHECKED} DELETE FROM template_usage_logs", "statistics: romanian_templates"),
+        ("ALTER TABLE cases DISABLE TRIGGER update_cases_updated_at", "disabled triggers"),
+        (
+            "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'cases_firm_id_type_idx'::regclass",
+            "invalid indexes",
+        ),
+        (
+            "ALTER TABLE tasks DROP CONSTRAINT tasks_case_id_fkey; ALTER TABLE tasks ADD CONSTRAINT tasks_case_id_fkey"
+            " FOREIGN KEY (case_id, firm_id) REFERENCES cases (id, firm_id) ON DELETE CASCADE NOT VALID",
+            "constraints",
+        ),
+    ],
+)
+def test_what_is_safe_to_mend_is_mended(healthy: Any, statements: str, check: str) -> None:
+    corrupt(healthy, statements)
+    report = validate(healthy)
+    assert check in {result.name for result in report.failures}
+    assert check in fix(healthy, report)
+    assert failures(healthy) == set()
+
+
+def test_a_corrupt_index_is_found_by_amcheck(healthy: Any, cluster: Cluster) -> None:
+    corrupt(healthy, "CREATE EXTENSION amcheck")
+    assert failures(healthy) == set()
+    # an index over a function whose result changes later disagrees with its table
+    corrupt(
+        healthy,
+        "CREATE FUNCTION turned(text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT $1';"
+        " CREATE INDEX turned_idx ON documents (turned(title));"
+        " CREATE OR REPLACE FUNCTION turned(text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT reverse($1)'",
+    )
+    assert "index corruption" in failures(healthy)
+
+
+def test_without_amcheck_the_check_is_skipped_with_the_reason(healthy: Any) -> None:
+    outcome = next(result for result in validate(healthy).results if result.name == "index corruption")
+    assert outcome.status is Status.SKIP
+    assert "CREATE EXTENSION amcheck" in outcome.message
+
+
+def test_an_empty_database_fails_and_says_what_is_missing(empty_database: Url) -> None:
+    with closing(psycopg2.connect(empty_database)) as connection:
+        found = {result.name for result in validate(connection).failures}
+    assert {"extensions", "required tables and columns", "constraints"} <= found
