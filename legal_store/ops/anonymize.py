@@ -131,20 +131,10 @@ def _connect() -> Any:
 
 
 def _refuse_production() -> None:
-    from contextlib import closing
-
-    from legal_store.anonymize.production import production_signs
     from legal_store.config import settings
-    from legal_store.database.target import database_url
-    from legal_store.errors import RefusedError
+    from legal_store.production import refuse_production
 
-    with closing(_connect()) as connection:
-        signs = production_signs(connection, str(database_url(settings())), settings().environment)
-    if signs:
-        raise RefusedError(
-            f"Anonymizing is refused, this is production: {'; '.join(signs)}.",
-            remedy="Nothing was changed. Restore a backup into a development database and anonymize that.",
-        )
+    refuse_production("Anonymizing", settings())
 
 
 def _confirm(database: str, yes: bool) -> None:

@@ -134,11 +134,12 @@ def _say_migrations(parameters: dict[str, Any]) -> None:
 
 
 def _is_production(parameters: dict[str, Any]) -> bool:
-    from legal_store.backup.production import is_production
     from legal_store.config import settings
     from legal_store.database.target import database_url
+    from legal_store.production import environment_marker, production_signs
 
-    return is_production(settings().environment, database_url(settings()), parameters)
+    marker = environment_marker(parameters)
+    return bool(production_signs(database_url(settings()), settings().environment, marker))
 
 
 def _asked(wanted: str, source: str) -> str | None:
