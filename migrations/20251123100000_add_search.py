@@ -18,12 +18,16 @@ LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $function$
 SELECT ' ' || trim(regexp_replace(
     lower(public.unaccent('public.unaccent', normalize(given, NFKC))), '[^[:alnum:]]+', ' ', 'g'))
 $function$;
+-- lint-ignore: adding-field-with-default
 ALTER TABLE "clients"
     ADD COLUMN "search_words" TEXT NOT NULL GENERATED ALWAYS AS (search_words(name)) STORED;
+-- lint-ignore: adding-field-with-default
 ALTER TABLE "cases"
     ADD COLUMN "search_words" TEXT NOT NULL GENERATED ALWAYS AS (search_words(title)) STORED;
+-- lint-ignore: adding-field-with-default
 ALTER TABLE "case_actors"
     ADD COLUMN "search_words" TEXT NOT NULL GENERATED ALWAYS AS (search_words(name)) STORED;
+-- lint-ignore: adding-field-with-default
 ALTER TABLE "documents"
     ADD COLUMN "embedded_with" TEXT,
     ADD COLUMN "search_words" TEXT NOT NULL GENERATED ALWAYS AS (search_words(title)) STORED,
@@ -31,17 +35,23 @@ ALTER TABLE "documents"
     ADD COLUMN "content_hash" TEXT NOT NULL GENERATED ALWAYS AS (md5(title || E'\n' || COALESCE(content, ''))) STORED;
 -- lint-ignore: require-concurrent-index-deletion
 DROP INDEX "clients_name_trgm_idx";
+-- lint-ignore: require-concurrent-index-creation
 CREATE INDEX "clients_search_words_idx" ON "clients" USING gin (firm_id, search_words gin_trgm_ops) WITH (gin_pending_list_limit = 256);
 -- lint-ignore: require-concurrent-index-deletion
 DROP INDEX "cases_title_trgm_idx";
+-- lint-ignore: require-concurrent-index-creation
 CREATE INDEX "cases_search_words_idx" ON "cases" USING gin (firm_id, search_words gin_trgm_ops) WITH (gin_pending_list_limit = 256);
 -- lint-ignore: require-concurrent-index-deletion
 DROP INDEX "case_actors_name_trgm_idx";
+-- lint-ignore: require-concurrent-index-creation
 CREATE INDEX "case_actors_search_words_idx" ON "case_actors" USING gin (firm_id, search_words gin_trgm_ops) WITH (gin_pending_list_limit = 256);
 -- lint-ignore: require-concurrent-index-deletion
 DROP INDEX "documents_title_trgm_idx";
+-- lint-ignore: require-concurrent-index-creation
 CREATE INDEX "documents_search_words_idx" ON "documents" USING gin (firm_id, search_words gin_trgm_ops) WITH (gin_pending_list_limit = 256);
+-- lint-ignore: require-concurrent-index-creation
 CREATE INDEX "documents_search_text_idx" ON "documents" USING gin (firm_id, search_text) WITH (gin_pending_list_limit = 256);
+-- lint-ignore: require-concurrent-index-creation
 CREATE INDEX "documents_embedded_idx" ON "documents" USING btree (firm_id, document_type, status, case_id, created_at) WHERE content_embedding IS NOT NULL;
 CREATE TABLE "search_calibrations" (
     "id" UUID NOT NULL DEFAULT uuid_generate_v4(),

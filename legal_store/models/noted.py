@@ -15,7 +15,8 @@ from legal_store.database.scope import current_firm
 def note_row(row: Any, verb: str, fields: tuple[str, ...] = ()) -> None:
     """Note that one row was written."""
     keys = {column: row.__data__.get(name) for name, column in _key_columns(row.__class__)}
-    _note(type(row), verb, keys, fields, row.__data__.get(row.firm_column) if row.firm_column else None)
+    firm_id = row.__data__.get(row.firm_column) if row.firm_column else None
+    _note(row._meta.database, type(row), verb, keys, fields, firm_id)
 
 
 class NotedQuery:
@@ -28,16 +29,18 @@ class NotedQuery:
     def _execute(self, database: Any) -> Any:
         result = super()._execute(database)  # type: ignore[misc]
         if self.row is None and result != 0:
-            _note(self.model, self.verb, {}, self._changed_fields(), None)
+            _note(database, self.model, self.verb, {}, self._changed_fields(), None)
         return result
 
     def _changed_fields(self) -> tuple[str, ...]:
         return tuple(getattr(field, "name", str(field)) for field in getattr(self, "_update", None) or ())
 
 
-def _note(model: Any, verb: str, keys: dict[str, Any], fields: tuple[str, ...], firm_id: Any) -> None:
+def _note(database: Any, model: Any, verb: str, keys: dict[str, Any], fields: tuple[str, ...], firm_id: Any) -> None:
     change = Change(_subject(model), verb, keys, fields, firm_id or current_firm(), model.firm_column is not None)
-    model._meta.database.note_change(change)
+    note_change = getattr(database, "note_change", None)  # a plain Peewee database has nobody to tell
+    if note_change is not None:
+        note_change(change)
 
 
 @lru_cache(maxsize=256)

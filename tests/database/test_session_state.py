@@ -20,6 +20,7 @@ from psycopg2 import sql
 from legal_store import Case, CaseStatus, Client, Document, Firm, Task, firm
 from legal_store.database import Database
 from legal_store.database.traces import Trace, traces_of
+from legal_store.errors import FirmScopeError
 from tests.database.conftest import MakeDatabase
 
 # Everything that a session can carry from one borrower to the next, and that the next one could notice.
@@ -147,9 +148,10 @@ def test_settings_of_the_driver_do_not_travel(pooled: MakeDatabase) -> None:
             elif how == "autocommit":
                 connection.autocommit = False
             elif how == "factory":
-                connection.cursor(cursor_factory=psycopg2.extras.DictCursor).execute("SET app.leak = 'x'")
+                with pytest.raises(FirmScopeError):
+                    connection.cursor(cursor_factory=psycopg2.extras.DictCursor).execute("SET app.leak = 'x'")
             elif how == "named":
-                with database.atomic():
+                with database.atomic(), pytest.raises(FirmScopeError):
                     connection.cursor(name="c", withhold=True).execute("SELECT 1")
 
     with database.connection_context():
