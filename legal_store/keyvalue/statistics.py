@@ -55,14 +55,17 @@ def _of_node(node: Any, prefixes: tuple[bytes, bytes]) -> Statistics:
 
 
 def estimate(total: int, sampled: int, sessions: int, cached: int, memory: int) -> Statistics:
-    """Return the statistics of `total` keys of which a random sample held so many of each kind. Pure."""
+    """Return the statistics of `total` keys of which a random sample held so many of each kind. Pure.
+
+    The margin is the normal one of a proportion; where a sample holds all or none of a kind, the rule of three
+    (Hanley and Lippman-Hand, 1983).
+    """
     if not sampled:
         return Statistics(total, 0, 0, memory)
     shares = (sessions / sampled, cached / sampled)
-    widest = max(math.sqrt(share * (1 - share) / sampled) for share in shares)
-    return Statistics(
-        total, round(total * shares[0]), round(total * shares[1]), memory, math.ceil(1.96 * widest * total)
-    )
+    widest = max(1.96 * math.sqrt(share * (1 - share) / sampled) for share in shares)
+    margin = math.ceil(max(widest, 3 / sampled) * total)
+    return Statistics(total, round(total * shares[0]), round(total * shares[1]), memory, margin)
 
 
 def _counts(keys: Sequence[bytes], prefixes: tuple[bytes, bytes]) -> tuple[int, int]:
