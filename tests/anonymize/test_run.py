@@ -37,13 +37,13 @@ def test_keys_dates_enumerations_and_numbers_stay(demo: Any, rules: Rules) -> No
 
 def test_the_schema_is_the_same_afterwards(demo: Any, rules: Rules) -> None:
     before = read_catalog(demo)
-    run(demo, "COMMENT ON INDEX cases_title_trgm_idx IS 'for the search'; ALTER TABLE users DISABLE TRIGGER USER")
+    run(demo, "COMMENT ON INDEX cases_search_words_idx IS 'for the search'; ALTER TABLE users DISABLE TRIGGER USER")
     before = read_catalog(demo)
     demo.rollback()
     anonymize(demo, rules, new_key())
     assert differences(before, read_catalog(demo)) == []
     demo.rollback()
-    comment = run(demo, "SELECT obj_description('cases_title_trgm_idx'::regclass)")
+    comment = run(demo, "SELECT obj_description('cases_search_words_idx'::regclass)")
     assert comment == [("for the search",)]
 
 
