@@ -173,14 +173,8 @@ def snapshot(parameters: dict[str, Any]) -> Iterator[Snapshot]:
 
 def connect(parameters: dict[str, Any], **different: Any) -> Any:
     """Return a psycopg2 connection without time limits. Raises ServerUnavailableError."""
-    import psycopg2
-
-    from legal_store.database.explain import connection_failure
-    from legal_store.database.target import describe_target
+    from legal_store.database import plain
 
     wanted = {**parameters, "options": "-c statement_timeout=0", **different}
     wanted.pop("cursor_factory", None)
-    try:
-        return psycopg2.connect(**wanted)
-    except psycopg2.OperationalError as error:
-        raise connection_failure(error, describe_target(wanted)) from None
+    return plain.connect(wanted)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
 
+from legal_store.database import plain
 from legal_store.errors import OperationFailedError, RefusedError
 
 APPLICATION_NAME = "legal_store migrate"
@@ -38,16 +39,8 @@ class Holder(NamedTuple):
 
 def connect(parameters: dict[str, Any]) -> Any:
     """Return an autocommitting psycopg2 connection without a statement timeout. Raises ServerUnavailableError."""
-    import psycopg2
-
     options = f"{parameters.get('options', '')} -c statement_timeout=0"
-    try:
-        connection = psycopg2.connect(**{**parameters, "options": options, "application_name": APPLICATION_NAME})
-    except psycopg2.OperationalError as error:
-        from legal_store.database.explain import connection_failure
-        from legal_store.database.target import describe_target
-
-        raise connection_failure(error, describe_target(parameters)) from None
+    connection = plain.connect({**parameters, "options": options, "application_name": APPLICATION_NAME})
     connection.autocommit = True
     return connection
 

@@ -10,8 +10,8 @@ import psycopg2
 import psycopg2.extras
 
 from legal_store.config import Settings
-from legal_store.database.explain import connection_failure
-from legal_store.database.target import connection_parameters, describe_target
+from legal_store.database.plain import connect
+from legal_store.database.target import connection_parameters
 
 Row = dict[str, Any]
 
@@ -21,11 +21,7 @@ def inspecting(settings: Settings) -> Iterator[Inspector]:
     """Connect as the login of DATABASE_URL, beside any pool. Raises ServerUnavailableError."""
     parameters = connection_parameters(settings)
     parameters["application_name"] = "legal_store inspection"
-    try:
-        connection = psycopg2.connect(**parameters)
-    except psycopg2.OperationalError as error:
-        raise connection_failure(error, describe_target(parameters)) from None
-    with closing(connection):
+    with closing(connect(parameters)) as connection:
         connection.autocommit = True
         yield Inspector(connection)
 

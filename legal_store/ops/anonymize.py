@@ -117,17 +117,11 @@ def _suggestions(path: Any) -> dict[str, list[str]]:
 
 
 def _connect() -> Any:
-    import psycopg2
-
     from legal_store.config import settings
-    from legal_store.database.explain import connection_failure
-    from legal_store.database.target import connection_parameters, describe_target
+    from legal_store.database.plain import connect
+    from legal_store.database.target import connection_parameters
 
-    parameters = connection_parameters(settings())
-    try:
-        return psycopg2.connect(**parameters)
-    except psycopg2.OperationalError as error:
-        raise connection_failure(error, describe_target(parameters)) from None
+    return connect(connection_parameters(settings()))
 
 
 def _refuse_production() -> None:

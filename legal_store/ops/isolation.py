@@ -13,21 +13,14 @@ def check(context: Context, json: bool = False) -> None:
     """Look for ways in which one firm could reach another's rows; exit code 1 when there is one. Changes nothing."""
     from contextlib import closing
 
-    import psycopg2
-
     from legal_store.config import settings
     from legal_store.database import Database
-    from legal_store.database.explain import connection_failure
-    from legal_store.database.target import connection_parameters, describe_target
+    from legal_store.database.plain import connect
+    from legal_store.database.target import connection_parameters
     from legal_store.errors import CheckFailedError
     from legal_store.isolation import check_isolation, check_service
 
-    parameters = connection_parameters(settings())
-    try:
-        owner = psycopg2.connect(**parameters)
-    except psycopg2.OperationalError as error:
-        raise connection_failure(error, describe_target(parameters)) from None
-    with closing(owner):
+    with closing(connect(connection_parameters(settings()))) as owner:
         found = check_isolation(owner)
     if all(finding.rule != "no-role" for finding in found):
         service = Database()

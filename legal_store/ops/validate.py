@@ -25,15 +25,14 @@ def validate(context: Context, fix: bool = False, verbose: bool = False, json: b
     """Check the data against every rule: PASS, FAIL or SKIP for each; exit code 1 on any FAIL."""
     from contextlib import closing
 
-    import psycopg2
-
     from legal_store.config import settings
+    from legal_store.database.plain import connect
     from legal_store.database.target import connection_parameters
     from legal_store.errors import CheckFailedError
     from legal_store.validate import fix as mend
     from legal_store.validate import validate as check
 
-    with closing(psycopg2.connect(**connection_parameters(settings()))) as connection:
+    with closing(connect(connection_parameters(settings()))) as connection:
         report = check(connection)
         if fix and report.failures:
             for name, done in mend(connection, report).items():
