@@ -58,13 +58,18 @@ class ProgramFailedError(Exception):
 def client(name: str, server_version: int) -> Client:
     """Return the program that fits a server of `server_version` (such as 180006): as new as the server, or newer.
 
-    The embedded package's comes first, then the newest on the machine. Raises ConfigurationError that lists what
-    was found where all are older: an older pg_dump refuses, or leaves things out.
+    The newest of the server's own major version comes first: it alone knows what a minor release put into the
+    catalog (PostgreSQL 15.20 keeps a marker in pg_attribute.attoptions, which other pg_dumps write into the dump and
+    other servers refuse). Then the embedded package's, then the newest on the machine. Raises ConfigurationError that
+    lists what was found where all are older: an older pg_dump refuses, or leaves things out.
     """
     major = server_version // 10000
     found = clients(name)
+    of_its_own = [one for one in found if one.version[0] == major]
+    if of_its_own:
+        return max(of_its_own, key=lambda one: one.version)
     for candidate in found:
-        if candidate.version[0] >= major:
+        if candidate.version[0] > major:
             return candidate
     seen = ", ".join(f"{one.path} ({'.'.join(map(str, one.version))})" for one in found) or "none"
     raise ConfigurationError(

@@ -21,18 +21,22 @@ return answer
 """)
 
 # Keep a loaded value if nothing was invalidated since BEGIN, and give the lock back if it is still ours.
+# The value is the first thing written: a server asks for free memory only before a script's first write.
 # KEYS value, lock, generations; ARGV token, life ms (0: only give the lock back), entry, the marks of BEGIN.
 STORE = Script("""
-if redis.call('GET', KEYS[2]) == ARGV[1] then redis.call('DEL', KEYS[2]) end
-if ARGV[2] == '0' then return 0 end
+local kept = ARGV[2] == '0' and 0 or 1
 for i = 3, #KEYS do
-    if redis.call('GET', KEYS[i]) ~= ARGV[i + 1] then return 0 end
+    if redis.call('GET', KEYS[i]) ~= ARGV[i + 1] then kept = 0 end
 end
-redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[2])
-return 1
+if kept == 1 then
+    local answer = redis.pcall('SET', KEYS[1], ARGV[3], 'PX', ARGV[2])
+    if answer.err then kept = answer end
+end
+if redis.call('GET', KEYS[2]) == ARGV[1] then redis.call('DEL', KEYS[2]) end
+return kept
 """)
 
-# Keep a value under the generations of this moment.
+# Keep a value under the generations of this moment; those that would end before it live on, after it was kept.
 # KEYS value, generations; ARGV a new mark, generation ms, life ms, header, body.
 PUT = Script("""
 local marks = {}
@@ -41,12 +45,13 @@ for i = 2, #KEYS do
     if not mark then
         mark = ARGV[1]
         redis.call('SET', KEYS[i], mark, 'PX', ARGV[2])
-    elseif redis.call('PTTL', KEYS[i]) < tonumber(ARGV[2]) then
-        redis.call('PEXPIRE', KEYS[i], ARGV[2])
     end
     marks[#marks + 1] = mark
 end
 redis.call('SET', KEYS[1], ARGV[4] .. table.concat(marks) .. ARGV[5], 'PX', ARGV[3])
+for i = 2, #KEYS do
+    if redis.call('PTTL', KEYS[i]) < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[i], ARGV[2]) end
+end
 return 1
 """)
 
