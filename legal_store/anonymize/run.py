@@ -17,8 +17,9 @@ from legal_store.anonymize.planning import Plan, TablePlan, make_plan
 from legal_store.anonymize.proof import Scan, Traces, collect, scan
 from legal_store.anonymize.rules import Rules, broken
 from legal_store.errors import LeakError, OperationFailedError, RefusedError
+from legal_store.production import ANONYMIZED_SETTING
 
-MARK = "legal_store.anonymized"
+MARK = ANONYMIZED_SETTING
 CLEANING = "cleaning up"
 LOCK_TIMEOUT = "10s"
 _LOCK = 0x616E6F6E  # "anon"
