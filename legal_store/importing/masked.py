@@ -103,7 +103,8 @@ class _Rework:
 
     def report(self, restored: RestoreReport) -> ImportReport:
         assert self._anonymized is not None  # noqa: S101  (the swap came after it)
-        return ImportReport(restored, self._migrations, self._anonymized, self._validated)
+        anonymized = self._anonymized._replace(database=restored.database)  # no longer the quarantine's name
+        return ImportReport(restored, self._migrations, anonymized, self._validated)
 
     def _migrate(self, parameters: dict[str, Any]) -> None:
         self._progress.step("migrate")
