@@ -12,8 +12,8 @@ from legal_store.database.scope import SERVICE_ROLE
 from legal_store.errors import RefusedError, WrongUseError
 from legal_store.migrate import deploy
 from legal_store.migrate.corrections import undo
+from legal_store.migrate.declared_file import read_declared
 from legal_store.migrate.develop import check, generate, keep
-from legal_store.migrate.generate import read_declared
 from legal_store.migrate.plan import plan
 from legal_store.models.declared import SCHEMA
 from legal_store.schema.ddl import create_service_role

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -267,87 +265,3 @@ def test_transaction_control_psql_commands_and_copy_data_are_refused(empty_datab
         with pytest.raises(MigrationError, match=message):
             deploy(parameters(empty_database), folder)
         assert catalog(empty_database) == {}
-
-
-def test_a_pooler_in_transaction_mode_is_refused_with_the_cause(deployed: Url, folder: Path) -> None:
-    with _Pooler(parameters(deployed)["host"], parameters(deployed)["port"]) as port:
-        through = {**parameters(deployed), "host": "127.0.0.1", "port": str(port), "sslmode": "disable"}
-        with pytest.raises(RefusedError, match=r"a pooler in transaction mode.*Deploy through the direct address"):
-            deploy(through, folder)
-
-
-class _Pooler:
-    """A proxy that, as poolers do, tells each client a process id of its own and serves all from one server process.
-
-    It understands just enough of the protocol: one server session, shared; a client's query is passed on, the answer
-    returned.
-    """
-
-    def __init__(self, host: str, port: str) -> None:
-        self._address = f"{host}/.s.PGSQL.{port}"
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._server: socket.socket | None = None
-        self._hello = b""
-        self._turn = threading.Lock()
-
-    def __enter__(self) -> int:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return int(self._listener.getsockname()[1])
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.close()
-        if self._server is not None:
-            self._server.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
-        with client:
-            length = int.from_bytes(client.recv(4), "big")
-            startup = client.recv(length - 4)
-            with self._turn:
-                if self._server is None:
-                    self._server = socket.socket(socket.AF_UNIX)
-                    self._server.connect(self._address)
-                    self._server.sendall(length.to_bytes(4, "big") + startup)
-                    self._hello = self._until_ready()
-            client.sendall(_with_other_pid(self._hello))
-            while (message := client.recv(65536)) and message[:1] != b"X":
-                with self._turn:
-                    self._server.sendall(message)
-                    answer = self._until_ready()
-                client.sendall(answer)
-
-    def _until_ready(self) -> bytes:
-        assert self._server is not None
-        answer = b""
-        while not _complete(answer):
-            answer += self._server.recv(65536)
-        return answer
-
-
-def _messages(stream: bytes) -> list[tuple[bytes, int, int]]:
-    found, position = [], 0
-    while position + 5 <= len(stream):
-        length = int.from_bytes(stream[position + 1 : position + 5], "big") + 1
-        found.append((stream[position : position + 1], position, length))
-        position += length
-    return found
-
-
-def _complete(stream: bytes) -> bool:
-    messages = _messages(stream)
-    return bool(messages) and messages[-1][0] == b"Z" and messages[-1][1] + messages[-1][2] == len(stream)
-
-
-def _with_other_pid(hello: bytes) -> bytes:
-    for kind, position, _ in _messages(hello):
-        if kind == b"K":
-            return hello[: position + 5] + (4_000_000).to_bytes(4, "big") + hello[position + 9 :]
-    return hello
