@@ -23,6 +23,7 @@ def goal_beside_unknown(wanted: Snapshot, current: Snapshot, unknown: set[Key]) 
     views = {name for kind, name in unknown if kind in ("view", "materialized view")}
     policies = {name for kind, name in unknown if kind == "policy"}
     sequences = {name for kind, name in unknown if kind == "sequence"}
+    text_search = {name for kind, name in unknown if kind == "text search configuration"}
     return wanted._replace(
         catalog=catalog,
         tables={**wanted.tables, **{name: current.tables[name] for name in tables}},
@@ -36,6 +37,7 @@ def goal_beside_unknown(wanted: Snapshot, current: Snapshot, unknown: set[Key]) 
             **{name: owner for name, owner in current.owned_sequences.items() if name in sequences},
         },
         identity_sequences=wanted.identity_sequences | (current.identity_sequences & sequences),
+        text_search={**wanted.text_search, **{name: current.text_search[name] for name in text_search}},
     )
 
 

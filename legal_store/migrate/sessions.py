@@ -155,14 +155,26 @@ def _end_orphan(lock: Any, cursor: Any, say: Callable[[str], None]) -> None:
         orphan = _holder(cursor, _WORKER_KEY)
         if orphan is not None and orphan.pid not in ended:
             say(f"ending what a killed deploy left running: {orphan}: {orphan.query[:80]}")
-            with lock.cursor() as other:
-                other.execute("SELECT pg_terminate_backend(%s)", (orphan.pid,))
+            _terminate(lock, orphan)
             ended.add(orphan.pid)
         if time.monotonic() >= deadline:
             raise OperationFailedError(
                 f"What a killed deploy left running does not end: {orphan}.", remedy="End that session by hand."
             )
         time.sleep(0.05)
+
+
+def _terminate(lock: Any, orphan: Holder) -> None:
+    import psycopg2
+
+    try:
+        with lock.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(%s)", (orphan.pid,))
+    except psycopg2.errors.InsufficientPrivilege:
+        raise OperationFailedError(
+            f"What a killed deploy left running belongs to a login that this one may not end: {orphan}.",
+            remedy="Nothing was changed. Deploy as that login, or have an administrator end the session.",
+        ) from None
 
 
 def _try_lock(cursor: Any, key: str) -> bool:

@@ -23,12 +23,14 @@ from legal_store.schema.change.tables import (
     own_sequences,
     set_attributes,
 )
+from legal_store.schema.change.text_search import drop_text_search, make_text_search
 from legal_store.schema.snapshot import Snapshot
 
 _ORDER: tuple[Callable[[Impact], Iterator[str]], ...] = (
     create_extensions,
     drop_objects,
     rename_objects,
+    make_text_search,
     make_functions,
     create_types,
     drop_columns,
@@ -42,6 +44,7 @@ _ORDER: tuple[Callable[[Impact], Iterator[str]], ...] = (
     grant_rights,
     set_comments,
     drop_functions,
+    drop_text_search,
     drop_types,
 )
 
