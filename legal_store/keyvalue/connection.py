@@ -45,6 +45,8 @@ class Connection:
         self._limits = limits
         self._client: Any = None
         self._lock = threading.Lock()
+        self._failures = 0
+        self._failure: Exception | None = None
         self.is_cluster = False
 
     @property
@@ -121,9 +123,18 @@ class Connection:
         return "Redis"
 
     def _connected(self) -> Any:
+        """Connect, one thread at a time. Who waited for another's attempt shares its failure: a hundred threads that
+        find a dead server wait for it once, not one after the other."""
+        failures = self._failures
         with self._lock:
+            if self._client is None and self._failures != failures and self._failure is not None:
+                raise self._failure.with_traceback(None)
             if self._client is None:
-                self._client = self._connect()
+                try:
+                    self._client = self._connect()
+                except Exception as error:
+                    self._failures, self._failure = self._failures + 1, error
+                    raise
             return self._client
 
     def _connect(self) -> Any:

@@ -45,6 +45,8 @@ def invalidate(context: Context, pattern: str, firm: str = "", shared: bool = Fa
     from legal_store.cache import cache_manager
     from legal_store.errors import WrongUseError
 
+    if pattern.startswith("-"):  # Invoke takes a flag in the pattern's place for it
+        raise WrongUseError(f"{pattern} is no pattern.", remedy="`invoke --help cache.invalidate` shows the use.")
     if bool(firm) == shared:
         raise WrongUseError("Whose values? Give --firm ID or --shared.", remedy="`cache.clear` is for all firms.")
     _report(cache_manager.invalidate(pattern, firm=firm or None, shared=shared, strict=True), json)
@@ -96,7 +98,7 @@ def _show(drained: Any, json: bool) -> None:
         sys.stdout.write(encoder.dumps(drained._asdict()) + "\n")
         sys.stdout.flush()
     else:
-        print(f"Told the cache {drained.events} events of {drained.firms} firms.", flush=True)
+        print(f"Events told to the cache: {drained.events}; firms: {drained.firms}.", flush=True)
 
 
 def _report(done: Any, json: bool) -> None:

@@ -255,7 +255,7 @@ def test_metrics_count_per_entity(cache: CacheManager) -> None:
     cache.get("document:1")
     found = {metrics.entity: metrics for metrics in cache.metrics()}
     assert (found["case"].hits, found["case"].misses, found["case"].loads) == (1, 2, 1)
-    assert 0.01 <= found["case"].load_seconds < 1
+    assert 0.01 <= found["case"].load_seconds < 60
     assert found["case"].hit_rate == pytest.approx(1 / 3)
     assert found["document"].misses == 1
 

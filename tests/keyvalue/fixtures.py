@@ -1,4 +1,9 @@
-"""Fixtures of the tests that need Redis: each runs on Redis 6.2 and on Valkey 9."""
+"""Fixtures of the tests that need Redis: each runs on Redis 6.2 and on Valkey 9.
+
+Tests of what does not depend on the program (outages, tasks, events) run on one of them, so that the suite is quick:
+
+    from tests.keyvalue.fixtures import one_server as key_value_server
+"""
 
 from __future__ import annotations
 
@@ -19,6 +24,15 @@ def key_value_server(
     if path is None:
         pytest.skip(f"{request.param} is not installed here (its package has no wheel for this Python)")
     with running(path, tmp_path_factory.mktemp(request.param)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def one_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """Redis 6.2, or where it cannot be installed, Valkey."""
+    path = program("redis-6.2") or program("valkey-9")
+    assert path is not None
+    with running(path, tmp_path_factory.mktemp("one-server")) as server:
         yield server
 
 

@@ -14,6 +14,9 @@ import redis
 
 from legal_store.errors import SessionConflictError, SessionGoneError
 from legal_store.sessions import SessionManager
+from tests.keyvalue.fixtures import one_server as key_value_server
+
+__all__ = ["key_value_server"]
 
 FULL = os.environ.get("LEGAL_STORE_SWEEP") == "full"
 PAIRS = 100_000 if FULL else 1_500
