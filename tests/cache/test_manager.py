@@ -162,14 +162,17 @@ def test_none_is_kept_only_as_long_as_negative_ttl_says(cache: CacheManager) -> 
     assert len(calls) == 3
 
 
-def test_an_error_of_the_loader_reaches_everybody_who_waits_and_is_not_kept(cache: CacheManager) -> None:
+def test_an_error_of_the_loader_reaches_everybody_who_waits_and_is_not_kept(
+    cache: CacheManager, waiters: threading.Semaphore
+) -> None:
     calls: list[int] = []
     failures: list[BaseException] = []
     start = threading.Barrier(8)
 
     def load() -> Any:
         calls.append(1)
-        time.sleep(0.2)
+        for _ in range(7):
+            assert waiters.acquire(timeout=30)
         raise LookupError("no such case")
 
     def call() -> None:

@@ -133,7 +133,9 @@ def test_what_was_invalidated_during_an_outage_is_not_served_after_it(cache: Cac
     assert cache.get_many(["case:1", "case:2", "document:1"], firm=FIRM) == {}
 
 
-def test_one_load_serves_all_threads_of_a_process_while_redis_is_away(cache: CacheManager, proxy: TcpProxy) -> None:
+def test_one_load_serves_all_threads_of_a_process_while_redis_is_away(
+    cache: CacheManager, proxy: TcpProxy, waiters: threading.Semaphore
+) -> None:
     proxy.refuse()
     for _ in range(2):
         cache.get("case:1", firm=FIRM)
@@ -143,7 +145,8 @@ def test_one_load_serves_all_threads_of_a_process_while_redis_is_away(cache: Cac
 
     def load() -> str:
         calls.append(1)
-        time.sleep(0.2)
+        for _ in range(19):
+            assert waiters.acquire(timeout=30)
         return "loaded"
 
     def work() -> None:
