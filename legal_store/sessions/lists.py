@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -10,10 +9,11 @@ from legal_store.keyvalue import codec
 from legal_store.keyvalue.globs import escape
 from legal_store.sessions.names import Place, Tags
 from legal_store.sessions.records import SessionInfo, describe
-from legal_store.sessions.scripts import REVOKE, SWEEP
+from legal_store.sessions.scripts import REVOKE
 from legal_store.sessions.store import Store
 
 BATCH = 512
+PAGE = 100  # entries of one list at a time
 SETTLED_AFTER = 60_000  # milliseconds: an entry is in a firm's list a moment before its session begins
 _FIELDS = ("e", "m", "n", "x", "r")
 
@@ -68,12 +68,10 @@ class Lists:
 
     def clean_up(self, prefix: str) -> int:
         """Remove the records of revoked sessions and the entries of ended ones; return how many records went."""
-        removed = 0
+        removed, now = 0, self._now()
         for batch in self._keys(f"{escape(prefix)}*"):
             removed += self._bury([self.names.owner_and_hash(key) for key in batch if self.names.is_record(key)])
-            for index in filter(self.names.is_index, batch):
-                self.store.run(SWEEP, (index.decode(),))
-                self._forget_ended(index)
+            self._tidy([key for key in batch if self.names.is_index(key)], now)
         return removed
 
     def _bury(self, records: list[Record]) -> int:
@@ -83,23 +81,31 @@ class Lists:
         self._each("unlink", [self.names.pointer(place.hashed) for place in dead])
         return sum(self._each("unlink", [place.record for place in dead]))
 
-    def _forget_ended(self, index: bytes) -> None:
-        """Take the sessions out of a list that ended without a call: their idle time was over."""
-        client = self.store.connection.client
-        settled = int(time.time() * 1000) + self.store.absolute - SETTLED_AFTER
-        cursor, first = 0, True
-        while cursor or first:
-            first = False
-            cursor, entries = self.store.ask(lambda cursor=cursor: client.zscan(index, cursor, count=BATCH))  # type: ignore[misc]
-            members = [member for member, score in entries if score < settled]
-            there = self._each("exists", [self.names.record(*self.names.listed(index, member)) for member in members])
-            ended = [member for member, exists in zip(members, there, strict=True) if not exists]
-            self._each("zrem", [(index, member) for member in ended])
+    def _tidy(self, indexes: list[bytes], now: int) -> None:
+        """Take sessions out of lists that are over, or that ended without a call because their idle time was."""
+        self._each("zremrangebyscore", [(index, "-inf", now) for index in indexes])
+        settled = now + self.store.absolute - SETTLED_AFTER
+        pages = [(index, 0) for index in indexes]
+        while pages:
+            found = self._each("zscan", [(index, cursor, None, PAGE) for index, cursor in pages])
+            entries = [
+                (index, member)
+                for (index, _), (_, page) in zip(pages, found, strict=True)
+                for member, score in page
+                if score < settled
+            ]
+            there = self._each("exists", [self.names.record(*self.names.listed(*entry)) for entry in entries])
+            self._each("zrem", [entry for entry, exists in zip(entries, there, strict=True) if not exists])
+            pages = [(index, cursor) for (index, _), (cursor, _) in zip(pages, found, strict=True) if cursor]
+
+    def _now(self) -> int:
+        """Return the server's time in milliseconds since 1970."""
+        seconds, microseconds = self.store.ask(lambda: self.store.connection.nodes()[0].time())
+        return int(seconds) * 1000 + int(microseconds) // 1000
 
     def _listed(self, index: str) -> list[Record]:
-        """Return the records that a list holds."""
-        now = int(time.time() * 1000)
-        members = self.store.ask(lambda: self.store.connection.client.zrangebyscore(index, now, "+inf"))
+        """Return the records that a list holds; some may be over."""
+        members = self.store.ask(lambda: self.store.connection.client.zrange(index, 0, -1))
         return [self.names.listed(index.encode(), member) for member in members]
 
     def _infos(self, records: Sequence[Record]) -> list[SessionInfo]:

@@ -150,6 +150,3 @@ redis.call('UNLINK', KEYS[1], KEYS[2])
 return count
 """
 )
-
-# Forget what is over. KEYS index. Answer: how many.
-SWEEP = Script(_NOW + "return redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)")
