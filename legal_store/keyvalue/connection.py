@@ -74,6 +74,21 @@ class Connection:
         except NoScriptError:
             return client.eval(script.source, len(keys), *keys, *arguments)
 
+    def run_all(self, script: Script, calls: Sequence[tuple[Sequence[str], Sequence[Any]]]) -> None:
+        """Run a script several times, each with its keys and arguments, in one round trip (two the first time)."""
+        from redis.exceptions import NoScriptError
+
+        def send(command: str, text: str) -> None:
+            pipeline = self.client.pipeline(transaction=False)
+            for keys, arguments in calls:
+                pipeline.execute_command(command, text, len(keys), *keys, *arguments)
+            pipeline.execute()
+
+        try:
+            send("EVALSHA", script.digest)
+        except NoScriptError:
+            send("EVAL", script.source)
+
     def nodes(self, key: str | None = None) -> list[Any]:
         """Return a client for each primary, or only for the one that holds `key`."""
         client = self.client
