@@ -42,7 +42,7 @@ class Connection:
 
     def __init__(self, url: str | Callable[[], str] | None, limits: Limits) -> None:
         self._url = url
-        self._limits = limits
+        self.limits = limits  # read when it connects
         self._client: Any = None
         self._lock = threading.Lock()
         self._failures = 0
@@ -166,10 +166,10 @@ class Connection:
         from redis.backoff import ExponentialBackoff, NoBackoff
         from redis.retry import Retry
 
-        again = self._limits.attempts - 1
+        again = self.limits.attempts - 1
         return {
-            "socket_connect_timeout": self._limits.connect,
-            "socket_timeout": self._limits.answer,
+            "socket_connect_timeout": self.limits.connect,
+            "socket_timeout": self.limits.answer,
             "retry": Retry(ExponentialBackoff(cap=0.1, base=0.01) if again else NoBackoff(), again),
             "protocol": 2,  # no handshake: a new connection costs no round trip of its own
             "driver_info": None,

@@ -7,9 +7,9 @@ import threading
 import pytest
 
 from legal_store.cache.flights import Flight
-from tests.keyvalue.fixtures import key_value_server, raw, redis_url
+from tests.keyvalue.fixtures import key_value_server, patience, raw, redis_url
 
-__all__ = ["key_value_server", "raw", "redis_url"]
+__all__ = ["key_value_server", "patience", "raw", "redis_url"]
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ import redis
 
 from legal_store.cache import CacheManager
 from legal_store.cache.entry import Entry, lifetime
+from legal_store.keyvalue import Limits
 from tests.keyvalue.fixtures import one_server as key_value_server
 
 __all__ = ["key_value_server"]
@@ -31,7 +32,7 @@ CONTEXT = multiprocessing.get_context("spawn")
 
 def ask(url: str, results: Any, ready: Any, start: Any, kill_holder: bool, threads: int) -> None:
     """Ask for one key from many threads at once; each load is counted in Redis."""
-    cache = CacheManager(url, ttl=300)
+    cache = CacheManager(url, ttl=300, limits=Limits(connect=20, answer=20))
     counter = redis.Redis.from_url(url)
     cache.exists("case:1", firm=FIRM)
 
