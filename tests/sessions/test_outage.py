@@ -57,6 +57,16 @@ def test_every_call_raises_within_its_deadline_when_redis_is_a_black_hole(proxy:
         sessions.close()
 
 
+def test_threads_that_find_a_dead_redis_first_wait_for_it_together(proxy: TcpProxy) -> None:
+    sessions = SessionManager(f"redis://127.0.0.1:{proxy.port}", secret=SECRET)
+    proxy.blackhole()
+    with ThreadPoolExecutor(10) as threads:
+        calls = [threads.submit(_time_to_fail, lambda: sessions.get("chosen")) for _ in range(10)]
+        assert all(call.result() > 0 for call in calls)
+    assert proxy.accepted <= 4  # two attempts for all of them, or twice that; not two for each
+    sessions.close()
+
+
 def _time_to_fail(call: Callable[[], Any]) -> float:
     began = time.monotonic()
     with pytest.raises(ServerUnavailableError, match="Redis at redis://"):
