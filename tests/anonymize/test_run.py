@@ -8,6 +8,7 @@ import psycopg2
 import pytest
 
 from legal_store.anonymize import Rules, anonymize, mark_of, new_key, preview
+from legal_store.errors import OperationFailedError
 from legal_store.schema.catalog import differences, read_catalog
 from tests.anonymize.conftest import run
 
@@ -71,7 +72,32 @@ def test_the_report_compares_before_and_after(demo: Any, rules: Rules) -> None:
     figures = {item.column: item for item in report.figures}
     assert figures["users.email"].different == (5, 5)
     assert figures["documents.content"].characters[0] == figures["documents.content"].characters[1]
-    assert report.rows["documents"] == 20 and report.untidied == ()
+    shortest, longest = ([lengths[end] for lengths in figures["users.last_name"].lengths or ()] for end in (0, -1))
+    assert shortest[1] == longest[1] == len("User 1")
+    kept = {item.column: item for item in report.distributions}
+    assert kept["cases.status"].before == kept["cases.status"].after
+    assert sum(kept["cases.status"].before.values()) == report.rows["cases"]
+    (users,) = [item for item in report.anonymity if item.table == "users"]
+    assert users.k >= 1 and users.alone <= users.groups <= 5
+    assert report.rows["documents"] == 20 and report.untidied == () and report.verdict == "proven"
+
+
+def test_a_kept_column_that_changes_rolls_everything_back(
+    demo: Any, rules: Rules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from legal_store.anonymize import run as module
+
+    masked = module.mask
+
+    def careless(cursor: Any, *given: Any) -> int:
+        cursor.execute("SET LOCAL session_replication_role = replica; UPDATE cases SET priority = 'Low'")
+        cursor.execute("SET LOCAL session_replication_role = origin")
+        return masked(cursor, *given)
+
+    monkeypatch.setattr(module, "mask", careless)
+    with pytest.raises(OperationFailedError, match="are to be kept were changed in: cases"):
+        anonymize(demo, rules, new_key())
+    assert run(demo, "SELECT count(*) FROM users WHERE first_name = 'Demo'") == [(0,)]
 
 
 def test_the_database_says_that_it_was_anonymized(demo: Any, rules: Rules) -> None:
@@ -96,7 +122,6 @@ def test_a_session_in_the_way_is_named_and_nothing_is_changed(
     demo: Any, demo_url: str, rules: Rules, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from legal_store.anonymize import run as module
-    from legal_store.errors import OperationFailedError
 
     monkeypatch.setattr(module, "LOCK_TIMEOUT", "200ms")
     other = psycopg2.connect(demo_url)

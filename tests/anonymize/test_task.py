@@ -83,8 +83,11 @@ def test_a_missing_rules_file_is_named(demo_url: str) -> None:
     assert done.returncode == 2 and "nowhere.toml" in done.stderr
 
 
-def test_a_leak_ends_with_3_and_keeps_the_database(demo_url: str, demo: Any) -> None:
+def test_a_leak_ends_with_3_keeps_the_database_and_is_reported(demo_url: str, demo: Any, tmp_path: Path) -> None:
     run(demo, "UPDATE cases SET court_name = 'Judecător ' || (SELECT name FROM case_actors WHERE name ~ ' ' LIMIT 1)")
-    done = legal_store(demo_url, "anonymize", "--yes")
+    done = legal_store(demo_url, "anonymize", "--yes", "--report", str(tmp_path / "report.json"))
     assert done.returncode == 3 and "cases.court_name" in done.stderr
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["verdict"] == "failed"
+    assert "cases.court_name" in [survivor["place"] for survivor in report["proof"]["survivors"]]
     assert untouched(demo)
