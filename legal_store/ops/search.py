@@ -118,10 +118,10 @@ def _show(query: str, hits: list[Any]) -> None:
     if any(hit.arms for hit in hits):
         columns.append("arms")
         rows = [
-            [*row, ", ".join(f"{arm} #{place.rank} ({place.score:.3f})" for arm, place in hit.arms.items())]
+            [*row, "\n".join(f"{arm} #{place.rank} ({place.score:.3f})" for arm, place in hit.arms.items())]
             for row, hit in zip(rows, hits, strict=True)
         ]
-    print_table(f"{len(hits)} hits", columns, rows)
+    print_table("1 hit" if len(hits) == 1 else f"{len(hits)} hits", columns, rows)
 
 
 @task(
