@@ -109,6 +109,20 @@ def test_a_rename_is_asked_for_and_never_taken_for_granted(developed: Url, folde
     assert run(developed, "SELECT heading FROM notes ORDER BY 1") == [("a",), ("b",)]
 
 
+def test_what_a_hint_leaves_over_is_asked_about_too(developed: Url, folder: Path) -> None:
+    names = ("court", "judge", "place", "magistrate")
+    court, judge, place, magistrate = ({name: ("text", True, None)} for name in names)
+    step(developed, folder, schema(notes={**NOTES, **court, **judge}), "court")
+    wanted = schema(notes={**NOTES, **place, **magistrate})
+    hint = ["notes.judge=notes.magistrate"]
+    with pytest.raises(WrongUseError, match=r"1 changes may be renames.*: notes.court=notes.place\. "):
+        generate(parameters(developed), folder, wanted, renames=hint)
+    asked: list[str] = []
+    proposal = generate(parameters(developed), folder, wanted, ask=lambda rename: asked.append(str(rename)) or False)
+    assert sorted(asked) == sorted(f"notes.{was}=notes.{now}" for was in names[:2] for now in names[2:])
+    assert {losing.what.split()[2] for losing in proposal.losing} == {"notes.court", "notes.judge"}
+
+
 @pytest.mark.parametrize("how", ["flag", "model"])
 def test_a_rename_can_be_declared(how: str, developed: Url, folder: Path) -> None:
     fields = {"heading": NOTES["title"], "pages": NOTES["pages"]}

@@ -56,6 +56,8 @@ def test_wrong_use_ends_with_2_and_one_paragraph(invoke: Invoke, target: dict[st
         (("migrate.resolve", "001_first", "--retry"), "001_first is applied: it cannot be resolved as retry"),
         (("migrate.baseline", "002_second"), "has a ledger with applied migrations"),
         (("schema.diagram", "--output", "x.png"), "nothing can be drawn into such a file"),
+        (("migrate.deploy", "--lock-timeout", "0"), "--lock-timeout and --lock-budget are at least 1 second"),
+        (("migrate", "--name", "Bad name"), "'Bad name' is no name for a migration"),
     ):
         finished = invoke(*arguments, **target)
         assert finished.returncode == 2, finished.stderr
