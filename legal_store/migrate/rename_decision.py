@@ -64,13 +64,16 @@ class RenameDecision:
         return read_snapshot(self._connection)
 
     def _run(self, renames: Sequence[Rename]) -> list[Rename]:
-        """Run those that apply, and return them."""
+        """Run those that apply, and return them; of two with the same new name it is the first."""
         current = self._now()
-        applying = [rename for rename in renames if _applies(rename, current, self._wanted)]
+        applying: dict[tuple[str, str], Rename] = {}
+        for rename in renames:
+            if _applies(rename, current, self._wanted):
+                applying.setdefault((rename.table, rename.now), rename)
         with self._connection.cursor() as cursor:
-            for rename in applying:
+            for rename in applying.values():
                 cursor.execute(rename.sql())
-        return applying
+        return list(applying.values())
 
     def _answered(self, possible: Sequence[Rename]) -> list[Rename]:
         """Ask about each pair whose halves are still free; where nobody can answer, note it as undecided."""

@@ -152,6 +152,7 @@ def test_a_hint_or_a_name_that_fits_nothing_is_an_error(developed: Url, folder: 
         ({"renames": ["notes.typo=notes.heading"]}, "--rename notes.typo=notes.heading fits nothing"),
         ({"renames": ["notes.title=notes.typo"]}, "--rename notes.title=notes.typo fits nothing"),
         ({"renames": ["papers=sheets"]}, "--rename papers=sheets fits nothing"),
+        ({"renames": ["notes.title=notes.heading", "notes.id=notes.heading"]}, "--rename notes.id=.* fits nothing"),
         ({"renames": ["notes.title"]}, "'notes.title' is no rename. Write OLD=NEW"),
         ({"renames": ["notes.title=heading"]}, "'notes.title=heading' is no rename"),
         ({"drop": ["column notes.typo"]}, "--drop 'column notes.typo' names nothing that the migrations make"),
