@@ -152,7 +152,7 @@ def fill(cursor: Any, firm_id: str, rows: int) -> None:
     )
     cursor.execute(
         "INSERT INTO cases (firm_id, client_id, case_number, title, type, status, opened_date, closed_date)"
-        " SELECT c.firm_id, c.id, c.name || n, 'Case ' || n, 'Civil',"
+        " SELECT c.firm_id, c.id, c.name || ' ' || n, 'Case ' || n, 'Civil',"
         " CASE n %% 4 WHEN 0 THEN 'Closed' ELSE 'Active' END,"
         " date '2024-01-01' + n %% 300, CASE n %% 4 WHEN 0 THEN date '2025-01-01' END"
         " FROM clients c, generate_series(1, %s) n WHERE c.firm_id = %s",
