@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from bench.measure import Result, alternate
 from legal_store import Case, Client, Document, db, embedded
 from legal_store.config import Settings, Url
 from legal_store.migrate import deploy
+from legal_store.schema.fields import shown
 
 GOAL = 1.1
 CHECKOUT = Path(__file__).parent.parent
@@ -101,11 +103,11 @@ def reads(firm_id: uuid.UUID, plain: dict[str, Any]) -> dict[str, tuple[Any, Any
 
 
 def plain_models(database: Any) -> dict[str, Any]:
-    """Return copies of three models as anyone would write them with Peewee alone."""
+    """Return copies of three models as anyone would write them with Peewee alone: the same columns, the same values."""
     made: dict[str, Any] = {}
     for model in (Client, Case, Document):
         meta: Any = model._meta
-        fields = {field.name: _plain_field(field) for field in meta.sorted_fields if field.name != "content_embedding"}
+        fields = {field.name: _plain_field(field) for field in shown(meta.sorted_fields)}
         options = type("Meta", (), {"database": database, "table_name": meta.table_name, "legacy_table_names": False})
         made[meta.table_name] = type(model.__name__, (peewee.Model,), {**fields, "Meta": options})
     return made
@@ -116,8 +118,7 @@ def _plain_field(field: Any) -> peewee.Field[Any]:
         return peewee.UUIDField(primary_key=True)
     if isinstance(field, peewee.ForeignKeyField):
         return peewee.UUIDField(column_name=field.column_name)
-    kind: Any = next(base for base in type(field).__mro__ if not base.__module__.startswith("legal_store"))
-    return kind()
+    return copy.deepcopy(field)
 
 
 @contextmanager
