@@ -15,7 +15,7 @@ import psycopg2
 
 import legal_store
 from bench.measure import Result, alternate
-from legal_store import Case, Client, Document, db, embedded
+from legal_store import Case, Client, Document, Firm, db, embedded
 from legal_store.config import Settings, Url
 from legal_store.migrate import deploy
 from legal_store.schema.fields import shown
@@ -103,21 +103,24 @@ def reads(firm_id: uuid.UUID, plain: dict[str, Any]) -> dict[str, tuple[Any, Any
 
 
 def plain_models(database: Any) -> dict[str, Any]:
-    """Return copies of three models as anyone would write them with Peewee alone: the same columns, the same values."""
+    """Return copies of some models as anyone would write them with Peewee alone: the same columns, the same values."""
     made: dict[str, Any] = {}
-    for model in (Client, Case, Document):
+    for model in (Firm, Client, Case, Document):
         meta: Any = model._meta
-        fields = {field.name: _plain_field(field) for field in shown(meta.sorted_fields)}
+        fields = {field.name: _plain_field(field, made) for field in shown(meta.sorted_fields)}
         options = type("Meta", (), {"database": database, "table_name": meta.table_name, "legacy_table_names": False})
         made[meta.table_name] = type(model.__name__, (peewee.Model,), {**fields, "Meta": options})
     return made
 
 
-def _plain_field(field: Any) -> peewee.Field[Any]:
+def _plain_field(field: Any, made: dict[str, Any]) -> peewee.Field[Any]:
     if field.name == "id":
         return peewee.UUIDField(primary_key=True)
     if isinstance(field, peewee.ForeignKeyField):
-        return peewee.UUIDField(column_name=field.column_name)
+        target = made.get(field.rel_model._meta.table_name)
+        if target is None:
+            return peewee.UUIDField(column_name=field.column_name)
+        return peewee.ForeignKeyField(target, column_name=field.column_name, backref="+")
     return copy.deepcopy(field)
 
 

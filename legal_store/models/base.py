@@ -236,8 +236,8 @@ def _insert_together(model: type[Record], rows: list[Any]) -> None:
         row._populate_unsaved_relations(row.__data__)
     names = {name for row in rows for name in row.__data__}
     entries = [{name: row.__data__.get(name, SQL("DEFAULT")) for name in names} for row in rows]
-    kept = [field for field in model._meta.sorted_fields if _has_default(field)]
-    written = model.insert_many(entries).returning(*kept).tuples().execute()
+    kept = [field for field in _kept_by_server(model) if any(field.name not in row.__data__ for row in rows)]
+    written = model.insert_many(entries).returning(*(kept or [model.id])).tuples().execute()
     for row, values in zip(rows, written, strict=True):
         row._take_stored(kept, values)
 
@@ -256,7 +256,7 @@ def firm_policies(model: type[Record]) -> tuple[Policy, ...]:
     return (Policy("firm_isolation", using=condition, check=condition),)
 
 
-def _kept_by_server(row: Record) -> list[Field[Any]]:
+def _kept_by_server(row: Record | type[Record]) -> list[Field[Any]]:
     return [field for field in shown(row._meta.sorted_fields) if _has_default(field)]
 
 
