@@ -78,8 +78,12 @@ class Record(Model):
         declared: tuple[Any, ...] = ()
 
     def __init__(self, *args: Any, **values: Any) -> None:
-        self._stored = "__no_default__" in values
-        super().__init__(*args, **values)
+        self._stored = values.pop("__no_default__", None) is not None
+        if self._stored and values.keys() <= self._meta.fields.keys():  # a row as it was read
+            row: Any = self
+            row.__data__, row.__rel__, row._dirty = values, {}, set()
+        else:
+            super().__init__(*args, **({"__no_default__": True} if self._stored else {}), **values)
 
     @classmethod
     def validate_model(cls) -> None:
