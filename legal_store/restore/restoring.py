@@ -240,7 +240,7 @@ class _Restore:
                 parameters,
                 server_version=self.server.version,
                 jobs=self.plan.jobs,
-                maintenance_memory_mb=_maintenance_memory_mb(self.server),
+                maintenance_memory_mb=self.server.maintenance_memory_mb(self.plan.jobs),
                 owners=self.plan.owners,
             )
 
@@ -285,12 +285,3 @@ def _gate_of(finding: Finding) -> Gate:
     if finding.problems:
         return Gate(finding.name, False, "; ".join(finding.problems[:5]), "The restore is given up.")
     return Gate(finding.name, True, finding.result)
-
-
-def _maintenance_memory_mb(opened: Server) -> int:
-    """Return maintenance_work_mem for building indexes: twice shared_buffers, a hint of how large the machine is."""
-    ((shared, now),) = opened.rows(
-        "SELECT pg_size_bytes(current_setting('shared_buffers')) / 1048576,"
-        " pg_size_bytes(current_setting('maintenance_work_mem')) / 1048576"
-    )
-    return int(max(now, min(1024, 2 * shared)))

@@ -10,7 +10,7 @@ from typing import BinaryIO, Protocol
 
 from legal_store.backup.catalog import base_name, load
 from legal_store.backup.keys import MasterKey
-from legal_store.backup.manifest import PG_DUMP, SUFFIX, Manifest
+from legal_store.backup.manifest import SUFFIX, Manifest
 from legal_store.backup.progress import SILENT, Progress
 from legal_store.backup.reading import check_archive, open_archive, table_of_contents
 from legal_store.backup.stores import Store
@@ -69,13 +69,6 @@ class Backup(Source):
         if self.manifest.encryption is None or self.master is None:
             return 0
         return self.manifest.data_key(self.master).hash_seed()
-
-    @property
-    def plain_file(self) -> Path | None:
-        """The path that pg_restore can open itself, if the backup is stored so."""
-        if self.manifest.codec != PG_DUMP or self.manifest.encryption or not isinstance(self.store, LocalStore):
-            return None
-        return self.store.folder / self.manifest.data_file
 
     def check(self, progress: Progress = SILENT) -> None:
         self.head = check_archive(self.store, self.manifest, self.master, progress=progress)
