@@ -26,7 +26,7 @@ from legal_store.backup.clients import (
 )
 from legal_store.backup.progress import SILENT, Progress
 from legal_store.backup.reading import pg_restore, table_of_contents
-from legal_store.errors import DamagedBackupError
+from legal_store.errors import DamagedBackupError, WrongUseError
 from legal_store.restore.archive import Head, read_head
 from legal_store.restore.dividing import Job, JobGoneError, divide
 from legal_store.restore.sources import ArchiveFile, Backup, DumpStream, Source, SqlFile
@@ -156,6 +156,12 @@ class Loader:
 def sets_unknown_parameters(server_version: int) -> bool:
     """Say whether pg_restore ends with an error at a server of this version though all went well."""
     return server_version < _KNOWN_SINCE and pg_restore().version >= (17,)
+
+
+def check_jobs(jobs: int) -> None:
+    """Raise WrongUseError unless so many jobs can work."""
+    if jobs < 1:
+        raise WrongUseError(f"{jobs} jobs cannot restore anything.", remedy="Leave --jobs out, or give 1 or more.")
 
 
 def shares_of(listed: str, jobs: int) -> list[str]:

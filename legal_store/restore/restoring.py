@@ -29,7 +29,7 @@ from legal_store.restore import gates
 from legal_store.restore.checks import DEFAULT_CHECKS, Check, Finding, run_checks
 from legal_store.restore.databases import BEFORE, STAGED, Server, mark, name_for, server
 from legal_store.restore.gates import Checklist, Gate
-from legal_store.restore.loading import Loader, sets_unknown_parameters
+from legal_store.restore.loading import Loader, check_jobs, sets_unknown_parameters
 from legal_store.restore.sources import Backup, Source
 
 SafetyBackup = Callable[[], Manifest]
@@ -52,6 +52,9 @@ class RestorePlan:
     safety_backup: SafetyBackup | None = None
     """Makes and verifies a backup of the live database, and returns its manifest; None where there is to be none."""
     checks: Sequence[Check] = DEFAULT_CHECKS
+
+    def __post_init__(self) -> None:
+        check_jobs(self.jobs)
 
     @property
     def database(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -107,6 +108,8 @@ def find_source(wanted: str, store: Store, master: MasterKey | None, *, trust_sq
     DamagedBackupError for a broken manifest, RefusedError for SQL without `trust_sql`.
     """
     path = Path(wanted).expanduser()
+    if not path.exists() and os.sep in wanted:
+        raise BackupError(f"There is no file {path}.", remedy="See `invoke backup.list`.")
     if not path.exists():
         return Backup(store, load(store, path.name, master), master)
     beside = LocalStore(path.parent)
