@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,9 +20,10 @@ from legal_store.database.target import connection_parameters, describe_target
 from legal_store.errors import SeedError
 from legal_store.generating import catalogue, checks, indexes, ledger
 from legal_store.generating.copying import content_hash
-from legal_store.generating.ledger import Removed, Run
+from legal_store.generating.ledger import Run
 from legal_store.generating.plan import Plan, make_plan
 from legal_store.generating.recipe import Recipe, read_recipe
+from legal_store.generating.side_by_side import builder, side_by_side
 from legal_store.generating.tables import CATALOGUE, COLUMNS
 from legal_store.generating.workers import Job, load_portions
 
@@ -29,6 +32,7 @@ Progress = Callable[[str, int, int], None]
 
 REBUILD_FROM_ROWS = 20_000
 _BIG_TABLES = tuple(COLUMNS)
+_WITH_TEXTS = ("documents", "tasks", "cases")  # take longest to analyze
 
 
 class GeneratedTable(NamedTuple):
@@ -129,7 +133,7 @@ class _Load:
     def _begin(self) -> None:
         """Note the run, and take indexes away if that pays."""
         present = _row_estimate(self.cursor)
-        with closing(indexes.builder(self.parameters)) as connection, connection, connection.cursor() as cursor:
+        with closing(builder(self.parameters)) as connection, connection, connection.cursor() as cursor:
             ledger.create(cursor, self.wanted)
             if is_worth_rebuilding(present, self.plan.rows):
                 indexes.take_away(cursor, _BIG_TABLES)
@@ -155,25 +159,32 @@ class _Load:
 
     def _put_back(self) -> None:
         removed = ledger.read_removed(self.cursor)
-        made = 0
-        self.progress("indexes", made, len(removed))
-
-        def count(item: Removed) -> None:
-            nonlocal made
-            made += 1
-            self.progress("indexes", made, len(removed))
-
-        indexes.put_back(self.parameters, removed, count)
+        count = self._counter("indexes", len(removed))
+        indexes.put_back(self.parameters, removed, lambda item: count())
 
     def _gather_statistics(self) -> None:
-        """Analyze the tables, and write into the catalogue what the rows say about it."""
-        tables = (*_BIG_TABLES, *CATALOGUE)
-        for number, table in enumerate(tables):
-            self.progress("statistics", number, len(tables))
-            if table == CATALOGUE[0]:
-                catalogue.describe_types(self.cursor)
-            self.cursor.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(table)))
-        self.progress("statistics", len(tables), len(tables))
+        """Write into the catalogue what the rows say about it, and analyze all tables, those with texts first."""
+        catalogue.describe_types(self.cursor)
+        tables = sorted((*_BIG_TABLES, *CATALOGUE), key=lambda table: table not in _WITH_TEXTS)
+        count = self._counter("statistics", len(tables))
+
+        def analyze(connection: Any, table: str) -> None:
+            with connection, connection.cursor() as cursor:
+                cursor.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(table)))
+            count()
+
+        side_by_side(self.parameters, [[table] for table in tables], analyze)
+
+    def _counter(self, stage: str, total: int) -> Callable[[], None]:
+        """Tell that nothing of a stage is done. Return what tells that one more is, whichever thread calls it."""
+        made, lock = itertools.count(1), threading.Lock()
+
+        def count() -> None:
+            with lock:
+                self.progress(stage, next(made), total)
+
+        self.progress(stage, 0, total)
+        return count
 
     def _counted(self) -> tuple[Counter[str], list[str]]:
         counts: Counter[str] = Counter()

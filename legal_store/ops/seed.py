@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from invoke import Context
+from invoke.exceptions import Exit
 
 from legal_store.cli.render import print_json, print_table
 from legal_store.cli.task import task
@@ -138,16 +139,16 @@ def _generate(folder: Path, size: _Size) -> GenerateReport:
     from legal_store.config import settings
     from legal_store.generating import generate
 
-    with _progress_bar() as progress:
-        return generate(
-            settings(),
-            folder,
-            seed=size.seed,
-            firms=size.firms,
-            rows=size.rows,
-            workers=size.workers,
-            progress=progress,
-        )
+    sizes: dict[str, Any] = {"seed": size.seed, "firms": size.firms, "rows": size.rows, "workers": size.workers}
+    try:
+        with _progress_bar() as progress:
+            return generate(settings(), folder, **sizes, progress=progress)
+    except KeyboardInterrupt:
+        raise Exit(
+            "Interrupted. What was committed stays; indexes can be missing until you run the same command again, "
+            "which goes on from there.",
+            code=130,
+        ) from None
 
 
 @contextmanager
@@ -162,6 +163,8 @@ def _progress_bar() -> Iterator[Callable[[str, int, int], None]]:
         shown: dict[str, tuple[TaskID, float, int]] = {}
 
         def progress(stage: str, done: int, total: int) -> None:
+            if not total:  # such as indexes, when none were taken away
+                return
             if stage not in shown:
                 shown[stage] = (bars.add_task(stage, total=total, rate=""), bars.get_time(), done)
             bar, began, at_start = shown[stage]
