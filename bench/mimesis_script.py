@@ -24,7 +24,7 @@ from legal_store.generating.tables import COLUMNS
 from legal_store.schema.fields import EnumField, new_id
 
 BATCH = 1000
-_SENTENCES = 40  # of 60 letters: 2.5 kB
+_SENTENCES = 34  # 2.5 kB on average, like the contents that the generator makes
 _EMBEDDED = 0.05
 _FIXED = {"cases.status": "Active", "tasks.status": "Pending"}  # others need a date, by constraint
 _EMPTY = ("closed_date", "completed_at")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 import time
 from collections import Counter
@@ -64,14 +65,15 @@ def generate(
     seed: int = 1,
     firms: int | None = None,
     rows: int | None = None,
-    workers: int = 2,
+    workers: int | None = None,
     progress: Progress = lambda stage, done, total: None,
 ) -> GenerateReport:
     """Fill the database with a market made by the recipe in `folder`: `firms` firms, or `rows` rows, or both.
 
     Rows already there stay. Where the load is large for the database, indexes and constraints of the tables are
     taken away first and put back at the end, so that nobody else should work there meanwhile. A run that was ended
-    in the middle is gone on with by calling this again with the same values; the result is the same.
+    in the middle is gone on with by calling this again with the same values; the result is the same, however many
+    processes (`workers`) make it.
 
     Raises RefusedError for a production database that holds rows, and WrongUseError for a size too small, data of
     the same seed that is there already, or an unfinished run of other values. Raises SeedError for a recipe with
@@ -87,13 +89,18 @@ def generate(
         with connection.cursor() as cursor:
             cursor.execute("SET statement_timeout = 0")
             checks.take_lock(cursor)
-            load = _Load(settings, parameters, recipe, plan, workers, progress, cursor)
+            load = _Load(settings, parameters, recipe, plan, workers or default_workers(), progress, cursor)
             return load.run()._replace(seconds=round(time.monotonic() - began, 2))
 
 
 def is_worth_rebuilding(present: int, planned: int) -> bool:
     """Say whether making all indexes anew costs less than adding `planned` rows to those of `present` rows."""
     return planned >= REBUILD_FROM_ROWS and planned >= present
+
+
+def default_workers() -> int:
+    """Return how many processes generate: as many as there are cores, from 2 to 4, each of which takes some 50 MB."""
+    return min(max(os.cpu_count() or 1, 2), 4)
 
 
 class _Load:

@@ -24,7 +24,7 @@ _HELP = {
     "scale": "generate so many firms",
     "rows": "generate so many rows in all tables together, such as 250000 or 1e6",
     "seed": "each number makes another market of the same kind (1)",
-    "workers": "how many processes generate (2)",
+    "workers": "how many processes generate (0: one for each core, from 2 to 4)",
     "json": "print JSON",
 }
 
@@ -37,7 +37,7 @@ def seed(
     scale: int = 0,
     rows: str = "",
     seed: int = 1,
-    workers: int = 2,
+    workers: int = 0,
     json: bool = False,
 ) -> None:
     """Load the demo firm or another seed set; with --scale or --rows, generate firms. Safe to run again."""
@@ -93,9 +93,9 @@ class _Size:
     def __init__(self, scale: int, rows: str, seed: int, workers: int) -> None:
         from legal_store.errors import WrongUseError
 
-        self.firms, self.rows, self.seed, self.workers = scale or None, _whole(rows), seed, workers
+        self.firms, self.rows, self.seed, self.workers = scale or None, _whole(rows), seed, workers or None
         self.given = bool(scale or rows)
-        for flag, value, lowest in (("scale", scale, 0), ("seed", seed, 0), ("workers", workers, 1)):
+        for flag, value, lowest in (("scale", scale, 0), ("seed", seed, 0), ("workers", workers, 0)):
             if value < lowest:
                 raise WrongUseError(f"--{flag} {value} is too small.", remedy=f"Use {lowest} or more.")
 
