@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from legal_store.errors import CheckFailedError, RefusedError, WrongUseError
+from legal_store.migrate.declared_file import read_declared
 from legal_store.migrate.files import Migration, read_migrations
-from legal_store.migrate.generate import Ask, Proposal, count_losses, propose, read_declared, write_migration
-from legal_store.migrate.losses import Loss
+from legal_store.migrate.generate import Proposal, propose
+from legal_store.migrate.losses import Loss, count_losses
+from legal_store.migrate.rename_decision import Ask
 from legal_store.migrate.sessions import connect
 from legal_store.schema.catalog import Catalog, differences, read_catalog
 from legal_store.schema.objects import Schema
@@ -63,6 +65,8 @@ def keep(folder: Path, proposal: Proposal, name: str) -> Path:
     Raises WrongUseError for a name that cannot be used.
     """
     import re
+
+    from legal_store.migrate.write import write_migration
 
     if not re.fullmatch(r"[a-z0-9_]{1,48}", name):
         raise WrongUseError(f"{name!r} is no name for a migration.", remedy="Use a-z, 0-9 and _, at most 48 of them.")

@@ -46,8 +46,9 @@ def migrate(
     """Apply pending migrations, then turn what changed in the models into a new one: proven, shown, applied."""
     from legal_store.cli.confirm import confirm
     from legal_store.cli.development import start_servers_if_needed
+    from legal_store.migrate.declared_file import remember_declared
     from legal_store.migrate.develop import generate, keep
-    from legal_store.migrate.generate import remember_declared, suggested_name
+    from legal_store.migrate.write import suggested_name
     from legal_store.models.declared import SCHEMA
 
     start_servers_if_needed()
@@ -65,7 +66,7 @@ def migrate(
     for unknown in proposal.unknown:
         say(f"not declared by any model, left alone: {unknown}")
     if proposal.empty:
-        remember_declared(folder, proposal)
+        remember_declared(folder, proposal.declared)
         _show_deploy(report, json)
         return
     say("".join(f"{statement};\n" for statement in proposal.up))

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 
 from legal_store.config import Url
 from legal_store.database.scope import SERVICE_ROLE
-from legal_store.errors import RefusedError, WrongUseError
+from legal_store.errors import MigrationError, RefusedError, WrongUseError
 from legal_store.migrate import deploy
 from legal_store.migrate.corrections import undo
+from legal_store.migrate.declared_file import read_declared
 from legal_store.migrate.develop import check, generate, keep
-from legal_store.migrate.generate import read_declared
+from legal_store.migrate.files import read_migrations
 from legal_store.migrate.plan import plan
+from legal_store.migrate.proof import refuse_other_schema
 from legal_store.models.declared import SCHEMA
 from legal_store.schema.ddl import create_service_role
-from legal_store.schema.objects import Schema
+from legal_store.schema.objects import Schema, TextSearchConfiguration
+from legal_store.schema.snapshot import read_snapshot
 from tests.conftest import MIGRATIONS
 from tests.migrate.random_models import Spec, schema_of, tidy
 from tests.migrate.support import catalog, parameters, run, write
@@ -113,6 +118,71 @@ def test_a_rename_can_be_declared(how: str, developed: Url, folder: Path) -> Non
         step(developed, folder, schema((("notes", "title", "heading"),), notes=fields), "heading")
     step(developed, folder, schema((("papers", "notes"),), papers=fields), "papers")
     assert run(developed, "SELECT heading FROM papers ORDER BY 1") == [("a",), ("b",)]
+
+
+def test_a_hint_or_a_name_that_fits_nothing_is_an_error(developed: Url, folder: Path) -> None:
+    renamed = schema(notes={"heading": NOTES["title"], "pages": NOTES["pages"]})
+    for options, message in (
+        ({"renames": ["notes.typo=notes.heading"]}, "--rename notes.typo=notes.heading fits nothing"),
+        ({"renames": ["notes.title=notes.typo"]}, "--rename notes.title=notes.typo fits nothing"),
+        ({"renames": ["papers=sheets"]}, "--rename papers=sheets fits nothing"),
+        ({"renames": ["notes.title"]}, "'notes.title' is no rename. Write OLD=NEW"),
+        ({"renames": ["notes.title=heading"]}, "'notes.title=heading' is no rename"),
+        ({"drop": ["column notes.typo"]}, "--drop 'column notes.typo' names nothing that the migrations make"),
+        ({"drop": ["column notes.pages"]}, "--drop 'column notes.pages': a model declares it"),
+    ):
+        with pytest.raises(WrongUseError, match=message):
+            generate(parameters(developed), folder, renamed, ask=lambda rename: True, **options)
+
+
+def test_a_name_that_no_file_can_have_is_refused(developed: Url, folder: Path) -> None:
+    proposal = generate(parameters(developed), folder, schema(notes={**NOTES, "due": ("date", True, None)}))
+    for name in ("Add due", "x" * 49, "../due", ""):
+        with pytest.raises(WrongUseError, match="is no name for a migration"):
+            keep(folder, proposal, name)
+    assert len(read_migrations(folder)) == 2
+
+
+def test_where_the_way_back_does_not_lead_back_the_file_says_why(developed: Url, folder: Path) -> None:
+    trigrams = schema(notes=NOTES)._replace(extensions=("uuid-ossp", "vector", "pg_trgm"))
+    path = step(developed, folder, trigrams, "trigrams")
+    assert "irreversible = 'The way back does not lead back; 1 objects differ:" in path.read_text()
+    assert "extension pg_trgm is not expected" in path.read_text()
+    with pytest.raises(MigrationError, match=r"trigrams.py cannot be undone: The way back does not lead back"):
+        undo(parameters(developed), folder)
+
+
+def test_a_change_that_postgresql_does_not_let_through_is_shown_and_nothing_written(
+    developed: Url, folder: Path
+) -> None:
+    write(folder, a20990101000000_rule="CREATE RULE r AS ON UPDATE TO notes WHERE new.pages > 9 DO INSTEAD NOTHING;")
+    deploy(parameters(developed), folder)
+    retyped = schema(notes={**NOTES, "pages": ("big", True, None)})
+    with pytest.raises(MigrationError, match=r"does not run: cannot alter type of a column used by a .*ALTER TABLE"):
+        generate(parameters(developed), folder, retyped)
+
+
+def test_a_schema_that_is_not_the_goal_fails_the_proof(developed: Url) -> None:
+    with closing(psycopg2.connect(developed)) as connection, connection.cursor() as cursor:
+        goal = read_snapshot(connection)
+        refuse_other_schema(connection, goal, "It is something else")
+        cursor.execute("CREATE TABLE extra ()")
+        with pytest.raises(MigrationError, match=r"It is something else; 1 objects differ:\n  - table extra is not"):
+            refuse_other_schema(connection, goal, "It is something else")
+
+
+def test_text_search_configurations_come_change_and_go(developed: Url, folder: Path) -> None:
+    before = catalog(developed)
+    plain = schema(notes=NOTES)
+    english = plain._replace(text_search=(TextSearchConfiguration("words", "english", "simple"),))
+    step(developed, folder, english, "words")
+    stemmed = plain._replace(text_search=(TextSearchConfiguration("words", "simple", "romanian_stem, simple"),))
+    step(developed, folder, stemmed, "stems")
+    step(developed, folder, plain, "no_words")
+    assert catalog(developed) == before
+    for _ in range(3):
+        undo(parameters(developed), folder)
+    assert catalog(developed) == before
 
 
 def test_what_no_model_declares_is_reported_and_never_dropped(developed: Url, folder: Path) -> None:
