@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from peewee import SQL, Field, Model, classmethod_only
@@ -168,7 +169,7 @@ class Record(Model):
         row: Any = self
         row._populate_unsaved_relations(row.__data__)
         given = dict(row.__data__)
-        self._read_back(type(self).insert(given), [f for f in _kept_by_server(self) if f.name not in given])
+        self._read_back(type(self).insert(given), [f for f in _kept_by_server(type(self)) if f.name not in given])
 
     def _update_changed(self, only: Any) -> int:
         row: Any = self
@@ -179,7 +180,7 @@ class Record(Model):
         if not changed:
             return 0
         update = type(self).update(**changed).where(row._pk_expr())
-        return self._read_back(update, [f for f in _kept_by_server(self) if f.name not in changed])
+        return self._read_back(update, [f for f in _kept_by_server(type(self)) if f.name not in changed])
 
     def _read_back(self, query: Any, columns: list[Field[Any]]) -> int:
         query.row = self
@@ -260,8 +261,9 @@ def firm_policies(model: type[Record]) -> tuple[Policy, ...]:
     return (Policy("firm_isolation", using=condition, check=condition),)
 
 
-def _kept_by_server(row: Record | type[Record]) -> list[Field[Any]]:
-    return [field for field in shown(row._meta.sorted_fields) if _has_default(field)]
+@lru_cache(maxsize=256)
+def _kept_by_server(model: type[Record]) -> tuple[Field[Any], ...]:
+    return tuple(field for field in shown(model._meta.sorted_fields) if _has_default(field))
 
 
 def _has_default(field: Field[Any]) -> bool:

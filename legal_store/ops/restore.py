@@ -75,7 +75,7 @@ def restore(
         source = newest(opened, database=database, environment=settings().environment).name
     found = find_source(source, opened, key, trust_sql=trust_sql)
     production = _is_production(parameters)
-    typed = confirm or _asked(phrase(database, production=production), found.name)
+    typed = confirm or asked(phrase(database, production=production), found.name)
     with progress_bar() as progress:
         plan = RestorePlan(
             source=found,
@@ -90,7 +90,7 @@ def restore(
             jobs=jobs or os.cpu_count() or 1,
             safety_backup=None if no_safety_backup else lambda: _safety_backup(parameters, key, progress),
         )
-        report = run(plan, progress=progress, show=_show)
+        report = run(plan, progress=progress, show=show_gate)
     if json:
         print_json(report)
         return
@@ -113,7 +113,7 @@ def undo(context: Context, confirm: str = "", json: bool = False) -> None:
 
     parameters = connection_parameters(settings())
     production = _is_production(parameters)
-    typed = confirm or _asked(
+    typed = confirm or asked(
         phrase(str(parameters["dbname"]), production=production), "the database before the restore"
     )
     report = swap_back(parameters, typed=typed, production=production)
@@ -144,7 +144,7 @@ def _is_production(parameters: dict[str, Any]) -> bool:
     return bool(production_signs(database_url(settings()), settings().environment, marker))
 
 
-def _asked(wanted: str, source: str) -> str | None:
+def asked(wanted: str, source: str) -> str | None:
     """Ask for the phrase; without a person there, nothing was typed."""
     if not sys.stdin.isatty():
         return None
@@ -174,7 +174,8 @@ def _safety_backup(parameters: dict[str, Any], key: MasterKey | None, progress: 
     return verify(store, made.name, key, progress=progress)
 
 
-def _show(gate: Gate) -> None:
+def show_gate(gate: Gate) -> None:
+    """Show one line of the checklist."""
     mark = {True: "ok  ", False: "STOP", None: "note"}[gate.ok]
     say(f"{mark} {gate.name}: {gate.result}")
     if gate.ok is False and gate.remedy:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from legal_store.backup.manifest import Manifest
@@ -72,6 +73,26 @@ def environment(manifest: Manifest | None, target: str, *, other_allowed: bool) 
         f"a backup of {made_in} must not go into {target} unnoticed",
         "Add --other-environment if it is meant; production data for developers goes through import-anonymized.",
     )
+
+
+def purpose(manifest: Manifest | None, *, masked: bool) -> Gate:
+    """The right way in: an export only through masking, and masking only for what is authentic and has not expired."""
+    export = manifest.export if manifest else None
+    if not masked:
+        made_for = "an export with personal data, made to be masked on its way in"
+        text, remedy = (made_for, "Use `invoke import-anonymized`.") if export else ("a backup, to be restored", "")
+        return Gate("purpose", export is None, text, remedy)
+    if manifest is None or manifest.encryption is None:
+        text = "not encrypted, so that nobody knows who has made it"
+        return Gate("purpose", False, text, "Import what `invoke export` wrote, or an encrypted backup.")
+    if export is None:
+        return Gate("purpose", True, "an encrypted backup, to be masked on its way in")
+    if export.expired(datetime.now(UTC)):
+        text = f"an export that expired at {export.expires_at}"
+        return Gate(
+            "purpose", False, text, "Delete it (`invoke backup.prune --yes`), and ask for a new `invoke export`."
+        )
+    return Gate("purpose", True, f"an export, to be masked on its way in, until {export.expires_at}")
 
 
 def versions(manifest: Manifest | None, server_version: int, reader: str) -> Gate:
