@@ -19,7 +19,8 @@ import psycopg2
 from bench.measure import Result
 from legal_store import embedded
 from legal_store.errors import LegalStoreError
-from legal_store.migrate.generate import model_hints, propose_on
+from legal_store.migrate.generate import propose_on
+from legal_store.migrate.rename_decision import model_hints
 from legal_store.migrate.shadow import empty_schema
 from legal_store.schema.catalog import differences, read_catalog
 from legal_store.schema.ddl import create_statements

@@ -103,7 +103,7 @@ class SameFirmAccessor(ForeignKeyAccessor):
     def __set__(self, instance: Any, value: Any) -> None:
         if isinstance(value, Model):
             mine, theirs = (row.__data__.get("firm") for row in (instance, value))
-            if mine is not None and theirs is not None and str(mine) != str(theirs):
+            if mine != theirs and mine is not None and theirs is not None and str(mine) != str(theirs):
                 raise FirmScopeError(
                     f"{type(instance).__name__}.{self.field.name} of firm {mine} cannot be a "
                     f"{type(value).__name__} of firm {theirs}.",
