@@ -13,7 +13,7 @@ def print_json(value: Any) -> None:
     print(json.dumps(plain(value), indent=2, ensure_ascii=False, default=str))
 
 
-_WIDTH_OF_FILES = 200  # pipes, logs, mails: names stay in one piece
+_WIDTH_OF_FILES = 1000  # pipes, logs, mails: names stay in one piece
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
