@@ -79,8 +79,12 @@ class Record(Model):
         declared: tuple[Any, ...] = ()
 
     def __init__(self, *args: Any, **values: Any) -> None:
-        self._stored = "__no_default__" in values
-        super().__init__(*args, **values)
+        self._stored = values.pop("__no_default__", None) is not None
+        if self._stored and values.keys() <= self._meta.fields.keys():  # a row as it was read
+            row: Any = self
+            row.__data__, row.__rel__, row._dirty = values, {}, set()
+        else:
+            super().__init__(*args, **({"__no_default__": True} if self._stored else {}), **values)
 
     @classmethod
     def validate_model(cls) -> None:
@@ -237,8 +241,8 @@ def _insert_together(model: type[Record], rows: list[Any]) -> None:
         row._populate_unsaved_relations(row.__data__)
     names = {name for row in rows for name in row.__data__}
     entries = [{name: row.__data__.get(name, SQL("DEFAULT")) for name in names} for row in rows]
-    kept = [field for field in model._meta.sorted_fields if _has_default(field)]
-    written = model.insert_many(entries).returning(*kept).tuples().execute()
+    kept = [field for field in _kept_by_server(model) if any(field.name not in row.__data__ for row in rows)]
+    written = model.insert_many(entries).returning(*(kept or [model.id])).tuples().execute()
     for row, values in zip(rows, written, strict=True):
         row._take_stored(kept, values)
 
