@@ -46,7 +46,7 @@ def run(*, quick: bool) -> list[Result]:
         full_size = _FullSize(started, many)
         # they take minutes, over which a noisy moment averages out: one turn each
         limit = rates({"COPY of ready rows": (many, lambda: full_size.copy(Path(folder)))}, rounds=1)
-        script, ours_beside = _beside_a_script(started, middle)
+        script, ours_beside = _beside_a_script(started, middle, rounds)
         ours = rates({"legal_store, end to end": (many, full_size.load)}, rounds=1)
         return [
             _result(f"{many:,} rows in all tables", limit.beside(ours), f"at least {GOAL_OF_COPY} of COPY"),
@@ -100,7 +100,7 @@ class _FullSize:
         self.validated = time.perf_counter() - began
 
 
-def _beside_a_script(started: Server, rows: int) -> tuple[Medians, Medians]:
+def _beside_a_script(started: Server, rows: int, rounds: int) -> tuple[Medians, Medians]:
     with started.database() as url:
         counts = {table: len(lines) for table, lines in _lines(url, rows).items()}
 
@@ -112,7 +112,7 @@ def _beside_a_script(started: Server, rows: int) -> tuple[Medians, Medians]:
 
     return (
         rates({f"mimesis and insert_many, {rows:,} rows": (rows, script)}, rounds=1),
-        rates({f"legal_store, {rows:,} rows": (rows, ours)}, rounds=3),
+        rates({f"legal_store, {rows:,} rows": (rows, ours)}, rounds),
     )
 
 
