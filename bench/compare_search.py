@@ -170,6 +170,9 @@ def _figure(owner: Any, url: str, firm_id: uuid.UUID, questions: list[list[float
     measure("HNSW, psycopg2, no iterative scan, ef 40", by_hand(exact))
     _rows(owner, "SET hnsw.ef_search = 100; SET hnsw.iterative_scan = relaxed_order; SELECT 1", [])
     measure("HNSW, psycopg2, iterative, ef 100", by_hand(exact))
+    modern = _through_psycopg(url, firm_id)
+    if modern is not None:
+        measure("HNSW, psycopg 3, iterative, ef 100", modern)
     alchemy = _through_sqlalchemy(url, firm_id)
     if alchemy is not None:
         measure("HNSW, SQLAlchemy, iterative, ef 100", alchemy)
@@ -187,6 +190,24 @@ def _figure(owner: Any, url: str, firm_id: uuid.UUID, questions: list[list[float
                speeds["HNSW, legal_store as service"] / speeds["HNSW, psycopg2, iterative, ef 100"], "at least 0.83"),
         Result("size of the index", sizes, "MB", sizes["HNSW halfvec"] / sizes["HNSW vector"], "about 0.5"),
     ]  # fmt: skip
+
+
+def _through_psycopg(url: str, firm_id: uuid.UUID) -> Callable[[list[float]], set[Any]] | None:
+    try:
+        import psycopg
+        from pgvector import Vector
+        from pgvector.psycopg import register_vector
+    except ImportError:
+        return None
+    settings = "-c hnsw.ef_search=100 -c hnsw.iterative_scan=relaxed_order"
+    connection = psycopg.connect(url, autocommit=True, options=settings)
+    register_vector(connection)
+    statement = "SELECT id FROM documents WHERE firm_id = %s ORDER BY content_embedding <=> %s LIMIT 10"
+
+    def ask(question: list[float]) -> set[Any]:
+        return {row[0] for row in connection.execute(statement, [firm_id, Vector(question)], binary=True)}
+
+    return ask
 
 
 def _through_sqlalchemy(url: str, firm_id: uuid.UUID) -> Callable[[list[float]], set[Any]] | None:
