@@ -7,8 +7,9 @@ BIN := .venv/bin
 demo: .venv/.demo
 	$(BIN)/invoke demo
 
+# three at a time, each with servers of its own: most tests wait for a server, not for a core
 test: .venv/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 check: .venv/.dev
 	$(BIN)/ruff check .

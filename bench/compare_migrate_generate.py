@@ -19,7 +19,8 @@ import psycopg2
 from bench.measure import Result
 from legal_store import embedded
 from legal_store.errors import LegalStoreError
-from legal_store.migrate.generate import model_hints, propose_on
+from legal_store.migrate.generate import propose_on
+from legal_store.migrate.rename_decision import model_hints
 from legal_store.migrate.shadow import empty_schema
 from legal_store.schema.catalog import differences, read_catalog
 from legal_store.schema.ddl import create_statements
@@ -45,9 +46,7 @@ def run(*, quick: bool) -> list[Result]:
     converged = {"peewee-migrate": float(theirs["converged"]), "legal_store": float(ours["converged"])}
     outcomes = f"legal_store {dict(ours)}, peewee-migrate {dict(theirs)}"
     share = ours["converged"] / total
-    return [
-        Result(f"converged of {total} random changes ({outcomes})", converged, "changes", share, "1.00, all of them")
-    ]
+    return [Result(f"converged of {total} random changes ({outcomes})", converged, "changes", share, "at least 1")]
 
 
 def _prepare(connection: Any) -> None:

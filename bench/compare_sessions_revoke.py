@@ -9,42 +9,51 @@ from typing import Any
 
 import redis
 
-from bench.measure import Result, alternate
+from bench.measure import Medians, Result, alternate
 from bench.redis_server import fill, redis_server
 from legal_store.sessions import SessionManager
 
 GOAL_MS = 2.0
 SECRET = "a secret for measuring, of thirty-two characters"
 DATA = {"userId": "123", "role": "Partner", "firmId": "firm-456", "lastActivity": "2025-11-20T10:00:00Z"}
+WALKS = 3
 
 
 def run(*, quick: bool) -> list[Result]:
-    owned, keys, rounds = (100, 2_000, 5) if quick else (10_000, 1_000_000, 100)
+    owned, keys, rounds = (100, 2_000, 5) if quick else (10_000, 1_000_000, 300)
     with redis_server() as url:
         fill(url, keys)
         sessions = SessionManager(url, secret=SECRET, encrypted=False)
-        ours = [_revoke(sessions, str(turn), owned if turn < 3 else 20) for turn in range(rounds)]
-        walked = _walk(url, owned)
+        ours = _ours(sessions, url, owned, rounds)
+        walked = [_walk(url, owned) for _ in range(1 if quick else WALKS)]
         read = _reading(sessions, url, 3 if quick else 2000)
-    ours.sort()
-    p99 = ours[min(len(ours) - 1, len(ours) * 99 // 100)]
-    times = {"legal_store (p99)": p99, "walking through the sessions": walked}
+    p99 = sorted(ours)[len(ours) * 99 // 100]
+    times = Medians({"legal_store (p99)": [p99], "legal_store": ours, "SCAN, as the original": walked})
     what = f"ending {owned:,} sessions of a user among {keys:,} keys"
-    return [Result(what, times, "ms", p99 / GOAL_MS, f"p99 at most {GOAL_MS} ms (ratio 1)"), read]
+    return [Result(what, times, "ms", p99 / GOAL_MS, "at most 1 (p99 of 2 ms)"), read]
 
 
-def _revoke(sessions: SessionManager, user: str, owned: int) -> float:
-    made = [sessions.create({"userId": user, "firmId": "f"}).id for _ in range(owned)]
-    began = time.perf_counter()
-    ended = sessions.delete_user_sessions(user)
-    taken = (time.perf_counter() - began) * 1000
-    assert ended == owned
-    assert sessions.get(made[-1]) is None
-    return taken
+def _ours(sessions: SessionManager, url: str, owned: int, rounds: int) -> list[float]:
+    """Each round ends all sessions, which live again once their epoch and their list are put back as they were."""
+    made = [sessions.create({"userId": "1", "firmId": "f"}).id for _ in range(owned)]
+    tag = sessions._names.tags("1", "f").user
+    names, times = (sessions._names.user_epoch(tag), sessions._names.user_index(tag)), []
+    with redis.Redis.from_url(url) as client:
+        for name in names:
+            client.copy(name, f"{name} as it was")
+        for _ in range(rounds):
+            for name in names:
+                client.copy(f"{name} as it was", name, replace=True)
+            assert sessions.exists(made[-1])
+            began = time.perf_counter()
+            ended = sessions.delete_user_sessions("1")
+            times.append((time.perf_counter() - began) * 1000)
+            assert (ended, sessions.exists(made[-1])) == (owned, False)
+    return times
 
 
 def _walk(url: str, owned: int) -> float:
-    """What a session store without an index has to do: read every session, delete the user's."""
+    """What a session store without an index, such as Flask-Session, has to do: read every session of everybody."""
     import msgspec
 
     with redis.Redis.from_url(url) as client:

@@ -181,6 +181,11 @@ class Settings:
     backup_dir: Path = _variable("LEGAL_STORE_BACKUP_DIR", _path, Path("backups"), "folder of the backups")
 
     @property
+    def import_notes(self) -> Path:
+        """The folder of notes by which a killed import is known to the next command."""
+        return self.home / "imports"
+
+    @property
     def production(self) -> bool:
         return self.environment == "production"
 

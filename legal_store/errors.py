@@ -41,7 +41,8 @@ class LegalStoreError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.message} {self.remedy}".rstrip()
+        gap = "" if self.message.endswith("\n") else " "  # after a list
+        return f"{self.message}{gap}{self.remedy}".rstrip()
 
 
 class WrongUseError(LegalStoreError):
@@ -101,7 +102,14 @@ class MigrationError(OperationFailedError):
 
 
 class LeakError(OperationFailedError):
-    """Real values survived the masking, or could not be looked for; everything was rolled back."""
+    """Real values survived the masking, or could not be looked for; everything was rolled back.
+
+    `report` is the report of the run that was rolled back; it names places, never a value.
+    """
+
+    def __init__(self, message: str, *, remedy: str = "", report: object = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.report = report
 
 
 class SeedError(OperationFailedError):

@@ -12,7 +12,9 @@ from legal_store.errors import RefusedError
 if TYPE_CHECKING:
     from legal_store.config import Settings
 
+# what a database says about itself, in settings of its own
 ENVIRONMENT_SETTING = "legal_store.environment"
+ANONYMIZED_SETTING = "legal_store.anonymized"
 
 _SIGNS_IN_URL = ("render.com", "production")
 _PASSWORDS = re.compile(r":\*\*\*@|password=\*\*\*")

@@ -221,7 +221,11 @@ def _connect(upstream: tuple[str, int] | str | os.PathLike[str]) -> socket.socke
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return opened
     opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    opened.connect(os.fspath(upstream))
+    try:
+        opened.connect(os.fspath(upstream))
+    except OSError:
+        opened.close()
+        raise
     return opened
 
 

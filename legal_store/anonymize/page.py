@@ -6,28 +6,33 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
+from legal_store.anonymize.measuring import Figures
 from legal_store.anonymize.run import Report
 
 _STYLE = "body{font:15px sans-serif;margin:2em}td,th{padding:.2em .8em;text-align:left;border-bottom:1px solid #ddd}"
 
 
 def html_page(report: Report) -> str:
-    """Return the report as one HTML document without scripts or references. It holds no value of any row."""
+    """Return the report as one HTML document without scripts or references. It holds no value that was masked."""
     proof = report.proof
-    verdict = (
-        "not proven: the proof was switched off"
-        if proof is None
-        else f"proven: none of {proof.traces:,} traces of real values in {proof.cells:,} cells;"
-        f" {proof.ordinary:,} values consist of ordinary words and cannot be told from others"
+    survivors = [(item.place, f"{item.cells:,} cells") for item in proof.survivors] if proof else []
+    skipped = [(reason, "not searched") for reason in proof.skipped] if proof else []
+    figures = (
+        (f.column, f.strategy, *map(_pair, (f.values, f.different, f.characters)), _lengths(f)) for f in report.figures
     )
-    figures = ((f.column, f.strategy, _pair(f.values), _pair(f.characters), _pair(f.different)) for f in report.figures)
-    rows = ((table, count, report.changed.get(table, 0)) for table, count in report.rows.items())
+    kept = ((d.column, "same" if d.before == d.after else "CHANGED", _counted(d.before), _counted(d.after))
+            for d in report.distributions)  # fmt: skip
+    rows = ((table, f"{count:,}", f"{report.changed.get(table, 0):,}") for table, count in report.rows.items())
     parts = [
-        f"<h1>{escape(report.database)}: anonymized {escape(report.finished)}</h1><p>{escape(verdict)}</p>",
+        f"<h1>{escape(report.database)}: {escape(report.verdict)}, {escape(report.finished)}</h1>",
+        f"<p>{escape(_verdict(report))}</p>",
+        _table("Why it failed", ("place", "what"), [*survivors, *skipped]),
         _table("Rows", ("table", "rows", "changed"), rows),
-        _table("Columns, before and after", ("column", "strategy", "values", "characters", "different"), figures),
-        _table("Smallest groups (k-anonymity)", ("table", "columns", "k"),
-               ((a.table, ", ".join(a.columns), a.k) for a in report.anonymity)),
+        _table("Masked columns, before and after",
+               ("column", "strategy", "values", "different", "characters", "lengths"), figures),
+        _table("Kept columns of few values", ("column", "", "before", "after"), kept),
+        _table("Smallest groups (k-anonymity)", ("table", "columns", "k", "groups", "rows alone"),
+               ((a.table, ", ".join(a.columns), a.k, a.groups, a.alone) for a in report.anonymity)),
         _table("Traces that this login may not remove", ("statement",), ((item,) for item in report.untidied)),
         _table("Seconds", ("step", "seconds"), report.seconds.items()),
     ]  # fmt: skip
@@ -35,8 +40,30 @@ def html_page(report: Report) -> str:
     return f"<!doctype html><html><head>{head}</head><body>{''.join(parts)}</body></html>\n"
 
 
+def _verdict(report: Report) -> str:
+    proof = report.proof
+    if proof is None:
+        return "Not proven: the proof was switched off."
+    if not proof.passed:
+        return "Real values survived, or something could not be searched. Everything was rolled back."
+    return (
+        f"Proven: none of {proof.traces:,} traces of real values in {proof.cells:,} cells;"
+        f" {proof.ordinary:,} values consist of ordinary words and cannot be told from others."
+    )
+
+
 def _pair(pair: tuple[int, int] | None) -> str:
-    return "" if pair is None else f"{pair[0]:,} -> {pair[1]:,}"
+    return "" if pair is None else f"{pair[0]:,} → {pair[1]:,}"
+
+
+def _lengths(figures: Figures) -> str:
+    if figures.lengths is None:
+        return ""
+    return " → ".join(" ".join(f"{length:,}" for length in lengths) or "none" for lengths in figures.lengths)
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{value} {count:,}" for value, count in counts.items())
 
 
 def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

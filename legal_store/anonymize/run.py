@@ -13,44 +13,43 @@ from legal_store.anonymize import key as keys
 from legal_store.anonymize.catalog import Table, read_tables
 from legal_store.anonymize.entities import Entities
 from legal_store.anonymize.masking import Sample, broken_checks, learn, mask, sample, update_statement
+from legal_store.anonymize.measuring import (
+    Anonymity,
+    Distribution,
+    Figures,
+    anonymity,
+    distributions,
+    figures,
+    measure,
+    refuse_changed,
+)
 from legal_store.anonymize.planning import Plan, TablePlan, make_plan
 from legal_store.anonymize.proof import Scan, Traces, collect, scan
 from legal_store.anonymize.rules import Rules, broken
 from legal_store.errors import LeakError, OperationFailedError, RefusedError
+from legal_store.production import ANONYMIZED_SETTING
 
-MARK = "legal_store.anonymized"
+MARK = ANONYMIZED_SETTING
 CLEANING = "cleaning up"
+PROVEN, FAILED, NOT_PROVEN = "proven", "failed", "not proven"
 LOCK_TIMEOUT = "10s"
 _LOCK = 0x616E6F6E  # "anon"
 Progress = Callable[[str], None]
 
 
-class Figures(NamedTuple):
-    """What a report says of one masked column, before and after: values that are there, characters, different ones."""
-
-    column: str
-    strategy: str
-    values: tuple[int, int]
-    characters: tuple[int, int]
-    different: tuple[int, int] | None
-
-
-class Anonymity(NamedTuple):
-    """The smallest group of rows of a table that agree in all of `columns`, after masking."""
-
-    table: str
-    columns: tuple[str, ...]
-    k: int
-
-
 class Report(NamedTuple):
-    """What a run did. `proof` is None where it was switched off; `untidied` says which traces could not be removed."""
+    """What a run did. `verdict` is PROVEN, FAILED (rolled back), or NOT_PROVEN where the proof was switched off.
+
+    `distributions` are those of kept columns; `untidied` says which traces could not be removed.
+    """
 
     database: str
     finished: str
+    verdict: str
     rows: dict[str, int]
     changed: dict[str, int]
     figures: tuple[Figures, ...]
+    distributions: tuple[Distribution, ...]
     anonymity: tuple[Anonymity, ...]
     proof: Scan | None
     untidied: tuple[str, ...]
@@ -203,7 +202,7 @@ def _lock(cursor: Any, planned: Plan) -> None:
 
 
 def _masked(cursor: Any, planned: Plan, key: bytes, proof: bool, watch: _Watch) -> Report:
-    before = _measure(cursor, planned) if proof else {}
+    before = measure(cursor, planned) if proof else None
     rows = _counts(cursor, planned)
     watch.step("collect traces" if proof else "prepare")
     entities, traces = _prepare(cursor, planned, key, proof=proof, progress=watch.progress)
@@ -219,20 +218,26 @@ def _masked(cursor: Any, planned: Plan, key: bytes, proof: bool, watch: _Watch) 
     watch.step("prove")
     _refuse_lost(rows, _counts(cursor, planned))
     found = scan(cursor, traces, planned, progress=watch.progress) if proof else None
-    if found is not None and not found.passed:
-        raise _leak(found)
+    after = measure(cursor, planned) if proof else None
     cursor.execute("SELECT current_database()")
-    return Report(
+    report = Report(
         str(cursor.fetchone()[0]),
         datetime.now(UTC).isoformat(timespec="seconds"),
+        NOT_PROVEN if found is None else PROVEN if found.passed else FAILED,
         rows,
         changed,
-        _figures(before, _measure(cursor, planned), planned) if proof else (),
-        tuple(_anonymity(cursor, planned)),
+        figures(before, after, planned) if before and after else (),
+        distributions(before, after) if before and after else (),
+        anonymity(cursor, planned),
         found,
         (),
         {},
     )
+    if found is not None and not found.passed:
+        raise _leak(found, report)
+    if before and after:
+        refuse_changed(before, after)
+    return report
 
 
 def _prepare(cursor: Any, planned: Plan, key: bytes, *, proof: bool, progress: Progress) -> tuple[Entities, Traces]:
@@ -251,11 +256,12 @@ def _refuse_broken_checks(cursor: Any, planned: Plan) -> None:
         raise broken(planned.rules.path, problems)
 
 
-def _leak(found: Scan) -> LeakError:
+def _leak(found: Scan, report: Report) -> LeakError:
     lines = [f"  - {survivor.place}: {survivor.cells} cells" for survivor in found.survivors]
     lines += [f"  - not searched: {reason}" for reason in found.skipped]
     return LeakError(
         "Real values survived; everything was rolled back:\n" + "\n".join(lines),
+        report=report,
         remedy="\nGive these columns a strategy (not keep); a name that is also an ordinary word can be listed in"
         " [proof] ordinary_words.",
     )
@@ -272,53 +278,6 @@ def _counts(cursor: Any, planned: Plan) -> dict[str, int]:
         cursor.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(*item.table.identifier)))
         counts[item.table.name] = int(cursor.fetchone()[0])
     return counts
-
-
-def _measure(cursor: Any, planned: Plan) -> dict[str, tuple[int, int, int | None]]:
-    measured: dict[str, tuple[int, int, int | None]] = {}
-    for item in planned.changing:
-        parts = []
-        for column in item.masked:
-            name = sql.Identifier(column.name)
-            unique = any(column.name in key.columns for key in item.table.unique)
-            parts.append(
-                sql.SQL("count({c}), coalesce(sum(length({c}::text)), 0), {d}").format(
-                    c=name, d=sql.SQL("count(DISTINCT {})").format(name) if unique else sql.SQL("NULL::bigint")
-                )
-            )
-        cursor.execute(
-            sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(parts), sql.Identifier(*item.table.identifier))
-        )
-        row = cursor.fetchone()
-        for place, column in enumerate(item.masked):
-            measured[column.use.column.path] = tuple(row[3 * place : 3 * place + 3])
-    return measured
-
-
-def _figures(before: dict[str, Any], after: dict[str, Any], planned: Plan) -> tuple[Figures, ...]:
-    strategies = {item.use.column.path: item.strategy.name for table in planned.changing for item in table.masked}
-    return tuple(
-        Figures(
-            path,
-            strategies[path],
-            (before[path][0], after[path][0]),
-            (int(before[path][1]), int(after[path][1])),
-            None if before[path][2] is None else (before[path][2], after[path][2]),
-        )
-        for path in before
-    )
-
-
-def _anonymity(cursor: Any, planned: Plan) -> list[Anonymity]:
-    found = []
-    for table, columns in planned.rules.proof.quasi_identifiers.items():
-        cursor.execute(
-            sql.SQL("SELECT coalesce(min(n), 0) FROM (SELECT count(*) AS n FROM {} GROUP BY {}) AS g").format(
-                sql.Identifier(*table.split(".", 1)), sql.SQL(", ").join(map(sql.Identifier, columns))
-            )
-        )
-        found.append(Anonymity(table, columns, int(cursor.fetchone()[0])))
-    return found
 
 
 def _set_mark(cursor: Any, value: str) -> None:

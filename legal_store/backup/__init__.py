@@ -5,8 +5,16 @@ are in legal_store.restore.
 """
 
 from legal_store.backup.catalog import Listed, latest, list_backups, load
+from legal_store.backup.exporting import export
 from legal_store.backup.keeping import PruneReport, pin, prune, rekey, verify
-from legal_store.backup.keys import MasterKey, generate_key, master_key, refuse_key_beside_backups, required_master_key
+from legal_store.backup.keys import (
+    MasterKey,
+    generate_key,
+    master_key,
+    refuse_key_beside_backups,
+    required_master_key,
+    writing_key,
+)
 from legal_store.backup.making import BackupReport, make_backup
 from legal_store.backup.manifest import GZIP, PG_DUMP, ZSTD, Manifest
 from legal_store.backup.progress import Progress
@@ -25,6 +33,7 @@ __all__ = [
     "Progress",
     "PruneReport",
     "Store",
+    "export",
     "generate_key",
     "latest",
     "list_backups",
@@ -38,4 +47,5 @@ __all__ = [
     "rekey",
     "required_master_key",
     "verify",
+    "writing_key",
 ]

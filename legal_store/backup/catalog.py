@@ -10,9 +10,11 @@ from legal_store.backup.keys import MasterKey
 from legal_store.backup.manifest import (
     CODEC_SUFFIXES,
     ENCRYPTED_SUFFIX,
+    KINDS,
     SUFFIX,
     Manifest,
     check_seal,
+    is_safety,
     read_manifest,
     write_manifest,
 )
@@ -46,13 +48,14 @@ def list_backups(store: Store, master: MasterKey | None = None) -> list[Listed]:
 
 
 def latest(store: Store, *, database: str | None = None, environment: str | None = None) -> Manifest:
-    """Return the newest whole backup, of `database` and `environment` if they are given.
+    """Return the newest whole backup, of `database` and `environment` if they are given. An export is none.
 
+    The safety backups of restores are left out: they hold what somebody wanted to be rid of.
     Raises BackupError when there is none.
     """
     for listed in list_backups(store):
         manifest = listed.manifest
-        if manifest is None or not listed.good:
+        if manifest is None or manifest.export or not listed.good or is_safety(manifest.name):
             continue
         if database in (None, manifest.source.database) and environment in (None, manifest.source.environment):
             return manifest
@@ -98,7 +101,7 @@ def base_name(name: str) -> str:
 
 def belongs(name: str, objects: Mapping[str, int]) -> bool:
     """Say whether an object has a purpose: all but the data of a backup whose manifest was never written."""
-    is_data = name.startswith("backup-") and name.endswith(_DATA_SUFFIXES)
+    is_data = name.startswith(tuple(f"{kind}-" for kind in KINDS)) and name.endswith(_DATA_SUFFIXES)
     return not is_data or base_name(name) + SUFFIX in objects
 
 

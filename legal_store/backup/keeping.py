@@ -14,6 +14,7 @@ from legal_store.backup.progress import SILENT, Progress
 from legal_store.backup.reading import check_archive
 from legal_store.backup.retention import Candidate, Decision, Policy, decide
 from legal_store.backup.stores import Store
+from legal_store.errors import RefusedError
 
 
 class PruneReport(NamedTuple):
@@ -66,8 +67,14 @@ def prune(
 
 
 def pin(store: Store, name: str, reason: str | None, master: MasterKey | None = None) -> Manifest:
-    """Keep the backup `name` for good, for `reason`; None lets it go again. Needs its key if it is encrypted."""
-    pinned = dataclasses.replace(load(store, name, master), pinned=reason)
+    """Keep the backup `name` for good, for `reason`; None lets it go again. Needs its key if it is encrypted.
+
+    Raises RefusedError for an export: personal data that left the database is not kept for good.
+    """
+    manifest = load(store, name, master)
+    if manifest.export:
+        raise RefusedError(f"{manifest.name} is an export and goes when it expires.", remedy="Pin a backup.")
+    pinned = dataclasses.replace(manifest, pinned=reason)
     save(store, pinned, master)
     return pinned
 
@@ -103,6 +110,7 @@ def _candidates(listed: list[Listed]) -> list[Candidate]:
             good=one.good,
             proven=one.manifest.proof.level == PROVEN,
             pinned=one.manifest.pinned,
+            expires=datetime.fromisoformat(one.manifest.export.expires_at) if one.manifest.export else None,
         )
         for one in listed
         if one.manifest is not None

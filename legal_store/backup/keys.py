@@ -13,11 +13,14 @@ import os
 import re
 import stat
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from legal_store.errors import ConfigurationError, DamagedBackupError, RefusedError
+
+if TYPE_CHECKING:
+    from legal_store.backup.stores import Store
 
 KEY_BYTES = 32
 KEY_FILE = "LEGAL_STORE_BACKUP_KEY_FILE"
@@ -116,6 +119,17 @@ def refuse_key_beside_backups(
             f"The key {named} lies in the folder of the backups, {folder}: whoever gets one gets both.",
             remedy="Move the key elsewhere, best to another machine or a secret store.",
         )
+
+
+def writing_key(stores: Sequence[Store], *, file: Path | None = None) -> MasterKey:
+    """Return the master key for writing into `stores`.
+
+    Raises ConfigurationError where none is set, RefusedError where it lies in the folder of one of them.
+    """
+    for store in stores:
+        if "://" not in store.url:
+            refuse_key_beside_backups(Path(store.url), file=file)
+    return required_master_key(file=file)
 
 
 def _read_file(path: Path) -> bytes:

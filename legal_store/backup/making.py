@@ -16,7 +16,7 @@ from legal_store.backup.catalog import base_name, belongs
 from legal_store.backup.clients import Client, ProgramFailedError, Running, child_environment, client, reachable
 from legal_store.backup.encryption import DataKey
 from legal_store.backup.keys import MasterKey
-from legal_store.backup.manifest import Contents, Manifest, Proof
+from legal_store.backup.manifest import Contents, Export, Manifest, Proof
 from legal_store.backup.progress import SILENT, Progress
 from legal_store.backup.snapshot import Snapshot, snapshot
 from legal_store.backup.stores import Store, StoreWriter, written
@@ -41,11 +41,13 @@ def make_backup(
     master: MasterKey | None = None,
     name: str | None = None,
     pinned: str | None = None,
+    export: Export | None = None,
     progress: Progress = SILENT,
 ) -> BackupReport:
     """Back up the database that psycopg2 `parameters` name, into every one of `stores` at once, and return the report.
 
     `codec`: PG_DUMP (its own compression), ZSTD or GZIP. With `master` the data is encrypted under a fresh key.
+    `export` marks it as one (see exporting.py).
     The dump and the facts in the manifest are of one snapshot. Memory use does not depend on the size; nothing
     is stored unencrypted in between. Raises BackupError, WrongUseError, ServerUnavailableError; then no store
     lists anything new.
@@ -60,7 +62,7 @@ def make_backup(
             open_things.enter_context(store.in_use())
         seen = open_things.enter_context(snapshot(parameters))
         run = _Run(parameters, list(stores), codec, master, progress, seen)
-        manifest = run.dump(environment, name, pinned, began)
+        manifest = run.dump(environment, name, pinned, export, began)
     return BackupReport(manifest, [store.url for store in stores], cleaned_up)
 
 
@@ -84,11 +86,13 @@ class _Run:
         self.seen = seen
         self.data_key = DataKey.new() if master else None
 
-    def dump(self, environment: str, name: str | None, pinned: str | None, began: float) -> Manifest:
+    def dump(
+        self, environment: str, name: str | None, pinned: str | None, export: Export | None, began: float
+    ) -> Manifest:
         pg_dump = client("pg_dump", self.seen.server_version)
         source = self.seen.source(environment, _host(self.parameters))
         created = datetime.now(UTC)
-        name = name or self._free_name(environment, source.database, created)
+        name = name or self._free_name(facts.EXPORT if export else facts.BACKUP, environment, source.database, created)
         backup_id = uuid.uuid4().hex
         bound_to = facts.binding(backup_id, name, source.database, self.codec)
         file_name = facts.data_file_name(name, self.codec, encrypted=self.master is not None)
@@ -124,16 +128,17 @@ class _Run:
             encryption=facts.wrapped(self.data_key, self.master, bound_to) if self.data_key and self.master else None,
             proof=Proof(level=facts.MADE, at=facts.now_text()),
             pinned=pinned,
+            export=export,
         )
         for store in self.stores:
             self._publish(store, manifest)
             self.progress.step("listed")
         return manifest
 
-    def _free_name(self, environment: str, database: str, moment: datetime) -> str:
+    def _free_name(self, kind: str, environment: str, database: str, moment: datetime) -> str:
         """Return the name of this second, or of the next one that no store knows."""
         taken = {base_name(file) for store in self.stores for file in store.objects()}
-        while (name := facts.backup_name(environment, database, moment)) in taken:
+        while (name := facts.backup_name(environment, database, moment, kind=kind)) in taken:
             moment += timedelta(seconds=1)
         return name
 

@@ -22,11 +22,14 @@ from legal_store.backup.keys import MasterKey
 from legal_store.errors import DamagedBackupError
 
 FORMAT = 1
+_SAFETY = "-before-restore"
 SUFFIX = ".manifest.json"
 
 PG_DUMP, ZSTD, GZIP = "pg_dump", "zstd", "gzip"
 CODEC_SUFFIXES = {PG_DUMP: ".dump", ZSTD: ".dump.zst", GZIP: ".dump.gz"}
 ENCRYPTED_SUFFIX = ".enc"
+
+BACKUP, EXPORT = KINDS = ("backup", "export")
 
 MADE, VERIFIED, PROVEN = "made", "verified", "proven"
 PROOF_LEVELS = (MADE, VERIFIED, PROVEN)
@@ -92,6 +95,17 @@ class Proof:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Export:
+    """Marks an export: what is in it, who may read it (`import-anonymized` alone), and until when."""
+
+    personal_data: bool
+    expires_at: str
+
+    def expired(self, now: datetime) -> bool:
+        return now >= datetime.fromisoformat(self.expires_at)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """Everything known about one backup. Times are UTC in ISO 8601; sizes are bytes."""
 
@@ -112,6 +126,7 @@ class Manifest:
     proof: Proof
     pinned: str | None = None
     """Why `backup.prune` must keep it, if it must."""
+    export: Export | None = None
 
     @property
     def created(self) -> datetime:
@@ -152,10 +167,19 @@ def data_file_name(name: str, codec: str, *, encrypted: bool) -> str:
     return name + CODEC_SUFFIXES[codec] + (ENCRYPTED_SUFFIX if encrypted else "")
 
 
-def backup_name(environment: str, database: str, moment: datetime) -> str:
-    """Return backup-{env}-{database}-{YYYYmmdd-HHMMSS} in UTC; letters unfit for file names become `_`."""
+def backup_name(environment: str, database: str, moment: datetime, *, kind: str = BACKUP) -> str:
+    """Return {kind}-{env}-{database}-{YYYYmmdd-HHMMSS} in UTC; letters unfit for file names become `_`."""
     fit = re.sub(r"[^A-Za-z0-9_.]", "_", database)
-    return f"backup-{environment}-{fit}-{moment.astimezone(UTC):%Y%m%d-%H%M%S}"
+    return f"{kind}-{environment}-{fit}-{moment.astimezone(UTC):%Y%m%d-%H%M%S}"
+
+
+def safety_name(environment: str, database: str, moment: datetime) -> str:
+    """Return the name of a backup that a restore makes of what it is about to replace."""
+    return backup_name(environment, database, moment) + _SAFETY
+
+
+def is_safety(name: str) -> bool:
+    return name.endswith(_SAFETY)
 
 
 def now_text() -> str:
@@ -215,6 +239,9 @@ def _manifest(document: dict[str, Any]) -> Manifest:
     datetime.fromisoformat(document["created_at"])
     if encryption:
         base64.b64decode(encryption["wrapped_key"], validate=True)
+    export = document.get("export")
+    if export:
+        datetime.fromisoformat(export["expires_at"])
     return Manifest(
         **{
             **document,
@@ -222,6 +249,7 @@ def _manifest(document: dict[str, Any]) -> Manifest:
             "contents": Contents(**{**contents, "tables": tables, "roles": tuple(contents["roles"])}),
             "encryption": Encryption(**encryption) if encryption else None,
             "proof": Proof(**document["proof"]),
+            "export": Export(**export) if export else None,
         }
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -39,6 +39,8 @@ class Candidate(NamedTuple):
     good: bool
     proven: bool
     pinned: str | None = None
+    expires: datetime | None = None
+    """When an export may no longer be used; None for backups."""
 
 
 class Decision(NamedTuple):
@@ -49,15 +51,26 @@ class Decision(NamedTuple):
     reasons: tuple[str, ...]
 
 
-def decide(candidates: Iterable[Candidate], policy: Policy, now: datetime) -> list[Decision]:
+def decide(candidates: Sequence[Candidate], policy: Policy, now: datetime) -> list[Decision]:
     """Return a decision for each backup, newest first within each environment and database.
 
     Whatever the clock says, the last good backup of a group stays, and so does the last proven one. Backups that
-    are not good count for nothing in the calendar rules, and age like the others.
+    are not good count for nothing in the calendar rules, and age like the others. Exports stand in for nothing and
+    stay until they expire, no longer.
     """
-    ordered = sorted(candidates, key=lambda one: (one.group, one.created, one.name))
+    exports = [one for one in candidates if one.expires is not None]
+    backups = [one for one in candidates if one.expires is None]
+    ordered = sorted(backups, key=lambda one: (one.group, one.created, one.name))
     groups = [list(group) for _, group in groupby(ordered, key=lambda one: one.group)]
-    return [decision for group in groups for decision in _decide_group(group[::-1], policy, now)]
+    decided = [decision for group in groups for decision in _decide_group(group[::-1], policy, now)]
+    return decided + [_decide_export(one, now) for one in sorted(exports, key=lambda one: one.name, reverse=True)]
+
+
+def _decide_export(one: Candidate, now: datetime) -> Decision:
+    assert one.expires is not None  # noqa: S101
+    if now < one.expires:
+        return Decision(one.name, True, (f"an export, until {one.expires:%Y-%m-%d %H:%M}",))
+    return Decision(one.name, False, (f"an export that expired at {one.expires:%Y-%m-%d %H:%M}",))
 
 
 def _decide_group(newest_first: Sequence[Candidate], policy: Policy, now: datetime) -> list[Decision]:

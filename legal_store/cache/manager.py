@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import random
 import time
 import uuid
@@ -11,15 +9,18 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from legal_store.cache import entry
+from legal_store.cache.decorator import decorate
 from legal_store.cache.flights import Flights
+from legal_store.cache.invalidation import Invalidated, Invalidation
 from legal_store.cache.keys import Place, Space
 from legal_store.cache.loading import Loading, Policy
 from legal_store.cache.metrics import EntityMetrics, Metrics
+from legal_store.cache.ownership import space_of
 from legal_store.cache.rules import Event, Rules
 from legal_store.cache.store import AwayError, Begun, Store
-from legal_store.database.scope import current_firm
-from legal_store.errors import FirmScopeError, WrongUseError
-from legal_store.keyvalue import Connection, Limits, codec
+from legal_store.errors import WrongUseError
+from legal_store.keyvalue import Connection, Health, Limits, codec
+from legal_store.keyvalue.statistics import Statistics, read_statistics
 
 PREFIX = "cache:"
 # the first calls of an outage cost one of these each, and then the breaker is open
@@ -27,15 +28,6 @@ LIMITS = Limits(connect=0.1, answer=0.1)
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-class Invalidated(NamedTuple):
-    """What an invalidation did. By generation, values stay in memory until their end and are never served."""
-
-    pattern: str
-    by: str  # "generation" or "scan"
-    removed: int  # values that were found and removed at once
-    complete: bool  # False: time was up, or Redis is away and the rest follows when it is back
 
 
 class Fence(NamedTuple):
@@ -50,7 +42,7 @@ class CacheManager:
 
     Keys are `{service}:{entity}:{id}`, or shorter. They belong to the firm of the scope (`with
     legal_store.firm(...)`) or to the one given as `firm=`; what belongs to no firm needs `shared=True`. While Redis
-    is away, every read is a miss after at most 100 ms, and after two of them at once.
+    is away, every read is a miss after at most 100 ms (200 ms where it has to connect), and after two of them at once.
 
     `url`: of Redis, by default that of the settings; `ttl`: seconds, by default REDIS_CACHE_DEFAULT_TTL (5 min);
     `nearby_seconds`: how long this process may serve a value without asking Redis, 0 for never. In that time it does
@@ -73,6 +65,7 @@ class CacheManager:
         self._flights = Flights()
         self._metrics = Metrics()
         self._rules = Rules()
+        self._invalidation = Invalidation(self._store, self._flights, prefix)
 
     # reading and writing
 
@@ -170,33 +163,10 @@ class CacheManager:
             def balance(case_id): ...
 
         Options as in `get_or_load`. The function gets `cache_key(...)` and `invalidate(...)`, which take the same
-        arguments.
+        arguments. Raises WrongUseError for a template that names no argument of the function.
         """
 
-        def decorate(function: Callable[P, R]) -> Callable[P, R]:
-            signature = inspect.signature(function)
-
-            def cache_key(*args: P.args, **kwargs: P.kwargs) -> str:
-                bound = signature.bind(*args, **kwargs)
-                bound.apply_defaults()
-                return key.format_map({name: _part(name, value) for name, value in bound.arguments.items()})
-
-            @functools.wraps(function)
-            def call(*args: P.args, **kwargs: P.kwargs) -> R:
-                value: R = self.get_or_load(
-                    cache_key(*args, **kwargs), lambda: function(*args, **kwargs), ttl, **options
-                )
-                return value
-
-            def invalidate(*args: P.args, **kwargs: P.kwargs) -> bool:
-                where = {name: options[name] for name in ("firm", "shared") if name in options}
-                return self.delete(cache_key(*args, **kwargs), **where)
-
-            call.cache_key = cache_key  # type: ignore[attr-defined]
-            call.invalidate = invalidate  # type: ignore[attr-defined]
-            return call
-
-        return decorate
+        return lambda function: decorate(self, function, key, ttl, options)
 
     def exists(self, key: str, *, firm: Any = None, shared: bool = False) -> bool:
         """Whether a value is there that `get` would return. Not counted as a hit or a miss."""
@@ -214,11 +184,7 @@ class CacheManager:
         `case:123` also invalidates that case in every service (`billing:case:123`). While Redis is away it returns
         False, and the removal follows before this process reads from Redis again.
         """
-        space = self._space(firm, shared)
-        place = space.place(key)
-        self._flights.ground()
-        removed = self._store.remove(place.generations[0], [space.generation(key), place.value], strict=False)
-        return bool(removed and removed[1])
+        return self._invalidation.one(self._space(firm, shared), key)
 
     def invalidate(
         self,
@@ -235,31 +201,12 @@ class CacheManager:
         values there are. Other globs (`case:1*`) walk through the keys in steps of a thousand, for at most `seconds`,
         and raise ServerUnavailableError when Redis goes away. `strict`: raise it for the former too.
         """
-        space = self._space(firm, shared)
-        self._flights.ground()
-        generations = space.generations_of(pattern)
-        if generations is not None:
-            removed = self._store.remove(space.anchor, generations, strict=strict)
-            return Invalidated(pattern, "generation", 0, removed is not None)
-        self._store.nearby.forget(space.anchor)
-        glob, separator = space.glob(pattern), space.value_start
-        count, complete = self._store.remove_matching(
-            glob, space.anchor, seconds, lambda name: name.startswith(separator)
-        )
-        return Invalidated(pattern, "scan", count, complete)
+        return self._invalidation.matching(self._space(firm, shared), pattern, seconds, strict=strict)
 
     def invalidate_generations(self, firm: uuid.UUID | None, patterns: Iterable[str], *, strict: bool = False) -> bool:
         """Make the values under several documented patterns of one firm (None: the shared space) invalid in one
         round trip; return False when Redis is away. Raises WrongUseError for a pattern that needs a scan."""
-        space = Space(self.prefix, firm)
-        generations: list[str] = []
-        for pattern in patterns:
-            found = space.generations_of(pattern)
-            if found is None:
-                raise WrongUseError(f"The pattern {pattern!r} needs a scan; events cannot wait for one.")
-            generations += found
-        self._flights.ground()
-        return self._store.remove(space.anchor, list(dict.fromkeys(generations)), strict=strict) is not None
+        return self._invalidation.documented(firm, patterns, strict=strict)
 
     def on(self, event: str, *patterns: str) -> None:
         """Let an event invalidate patterns too, one line for each rule of a service:
@@ -282,12 +229,7 @@ class CacheManager:
 
     def clear(self, *, seconds: float | None = None) -> Invalidated:
         """Remove every value of every firm, in steps; sessions and other keys stay."""
-        from legal_store.keyvalue.globs import escape
-
-        self._flights.ground()
-        self._store.nearby.forget_all()
-        removed, complete = self._store.remove_matching(f"{escape(self.prefix)}*", None, seconds, _is_value)
-        return Invalidated("*", "scan", removed, complete)
+        return self._invalidation.everything(seconds)
 
     # watching
 
@@ -295,17 +237,15 @@ class CacheManager:
         """Return what this process counted, per entity. Asks no server."""
         return self._metrics.read()
 
-    def stats(self) -> Any:
+    def stats(self) -> Statistics:
         """Return how many keys there are, how many of them sessions and cached values, and the memory they use.
 
         Does not walk through the keys: above 2,000 of them, the two parts are estimated from a sample. Raises
         ServerUnavailableError.
         """
-        from legal_store.keyvalue.statistics import read_statistics
-
         return read_statistics(self.connection, cache_prefix=self.prefix)
 
-    def health(self) -> Any:
+    def health(self) -> Health:
         """Return whether Redis answers, how fast, and what is not as it should be. Never raises."""
         from legal_store.keyvalue.health import check
 
@@ -319,18 +259,7 @@ class CacheManager:
     # parts
 
     def _space(self, firm: Any, shared: bool) -> Space:
-        if shared:
-            if firm is not None:
-                raise WrongUseError("A key is either a firm's or shared.", remedy="Give firm= or shared=True.")
-            return Space(self.prefix, None)
-        owner = current_firm() if firm is None else firm_id_of(firm)
-        if owner is None:
-            raise FirmScopeError(
-                "A cached value belongs to a firm, and no firm was named.",
-                remedy="Use `with legal_store.firm(firm_id): ...`, give firm=, or, for what belongs to no firm "
-                "(skills), shared=True.",
-            )
-        return Space(self.prefix, owner)
+        return space_of(self.prefix, firm, shared)
 
     def _served(self, place: Place, found: entry.Entry | None, default: Any) -> Any:
         if found is not None and found.is_fresh(time.time()):
@@ -382,26 +311,6 @@ class CacheManager:
 
 
 _MISSING = object()
-
-
-def firm_id_of(firm: Any) -> uuid.UUID:
-    """Return the id of a firm given as UUID, text or Firm. Raises FirmScopeError."""
-    given = getattr(firm, "id", firm)
-    try:
-        return given if isinstance(given, uuid.UUID) else uuid.UUID(str(given))
-    except ValueError:
-        raise FirmScopeError(f"{given!r} is no firm's id.", remedy="Give a UUID, its text, or a Firm.") from None
-
-
-def _is_value(name: bytes) -> bool:
-    return b"}:" in name
-
-
-def _part(name: str, value: Any) -> str:
-    text = str(getattr(value, "id", value))
-    if ":" in text:
-        raise WrongUseError(f"The argument {name}={text!r} holds a colon, which divides the parts of a key.")
-    return text
 
 
 def _positive(ttl: float) -> float:

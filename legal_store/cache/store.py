@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -99,18 +99,16 @@ class Store:
         keys = (place.value, place.lock)
         self._ask(lambda: self.connection.run(STORE, keys, (begun.token or b"", 0)))
 
-    def put(self, places: Iterable[tuple[Place, bytes, bytes]], seconds: Sequence[float]) -> None:
+    def put(self, places: Sequence[tuple[Place, bytes, bytes]], seconds: Sequence[float]) -> None:
         """Keep values (place, header, body) under the generations of this moment, all in one round trip."""
-
-        def send() -> None:
-            pipeline = self.connection.client.pipeline(transaction=False)
-            for (place, header, body), life in zip(places, seconds, strict=True):
-                keys = (place.value, *place.generations)
-                arguments = (os.urandom(MARK_BYTES), _generation_ms(life), _ms(life), header, body)
-                pipeline.execute_command("EVAL", PUT.source, len(keys), *keys, *arguments)
-            pipeline.execute()
-
-        self._ask(send)
+        calls = [
+            (
+                (place.value, *place.generations),
+                (os.urandom(MARK_BYTES), _generation_ms(life), _ms(life), header, body),
+            )
+            for (place, header, body), life in zip(places, seconds, strict=True)
+        ]
+        self._ask(lambda: self.connection.run_all(PUT, calls))
 
     def fence(self, place: Place, keep_seconds: float) -> list[bytes]:
         """Return the generations of a key, made if missing."""

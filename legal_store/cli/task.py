@@ -13,6 +13,7 @@ from typing import Any, cast
 import invoke
 from invoke.exceptions import Exit
 
+from legal_store.cli.render import say
 from legal_store.errors import LegalStoreError
 
 
@@ -28,6 +29,7 @@ def task(name: str, **options: Any) -> Callable[[Callable[..., Any]], invoke.Tas
         def guarded(context: invoke.Context, *args: Any, **flags: Any) -> Any:
             read_env_file(Path.cwd() / ".env")
             try:
+                _drop_what_a_killed_import_left()
                 return body(context, *args, **flags)
             except KeyboardInterrupt:
                 raise Exit("Interrupted.", code=130) from None
@@ -37,6 +39,24 @@ def task(name: str, **options: Any) -> Callable[[Callable[..., Any]], invoke.Tas
         return cast(invoke.Task[Any], invoke.task(guarded, name=name, **options))
 
     return declare
+
+
+def _drop_what_a_killed_import_left() -> None:
+    """Drop a quarantine with real data, whatever the task is. Costs a look into a folder where there was no kill."""
+    from legal_store.config import settings
+    from legal_store.database.target import connection_parameters
+    from legal_store.errors import ConfigurationError
+
+    try:
+        notes = settings().import_notes
+        parameters = connection_parameters(settings()) if any(notes.glob("*")) else None
+    except ConfigurationError:  # whatever the task needs of it, it will say
+        return
+    if parameters is not None:
+        from legal_store.importing import drop_what_was_left
+
+        for name in drop_what_was_left(notes, parameters):
+            say(f"dropped {name}, which a killed import had left")
 
 
 @functools.lru_cache(maxsize=1)

@@ -42,9 +42,11 @@ class Connection:
 
     def __init__(self, url: str | Callable[[], str] | None, limits: Limits) -> None:
         self._url = url
-        self._limits = limits
+        self.limits = limits  # read when it connects
         self._client: Any = None
         self._lock = threading.Lock()
+        self._failures = 0
+        self._failure: Exception | None = None
         self.is_cluster = False
 
     @property
@@ -71,6 +73,21 @@ class Connection:
             return client.evalsha(script.digest, len(keys), *keys, *arguments)
         except NoScriptError:
             return client.eval(script.source, len(keys), *keys, *arguments)
+
+    def run_all(self, script: Script, calls: Sequence[tuple[Sequence[str], Sequence[Any]]]) -> None:
+        """Run a script several times, each with its keys and arguments, in one round trip (two the first time)."""
+        from redis.exceptions import NoScriptError
+
+        def send(command: str, text: str) -> None:
+            pipeline = self.client.pipeline(transaction=False)
+            for keys, arguments in calls:
+                pipeline.execute_command(command, text, len(keys), *keys, *arguments)
+            pipeline.execute()
+
+        try:
+            send("EVALSHA", script.digest)
+        except NoScriptError:
+            send("EVAL", script.source)
 
     def nodes(self, key: str | None = None) -> list[Any]:
         """Return a client for each primary, or only for the one that holds `key`."""
@@ -121,9 +138,18 @@ class Connection:
         return "Redis"
 
     def _connected(self) -> Any:
+        """Connect, one thread at a time. Who waited for another's attempt shares its failure: a hundred threads that
+        find a dead server wait for it once, not one after the other."""
+        failures = self._failures
         with self._lock:
+            if self._client is None and self._failures != failures and self._failure is not None:
+                raise self._failure.with_traceback(None)
             if self._client is None:
-                self._client = self._connect()
+                try:
+                    self._client = self._connect()
+                except Exception as error:
+                    self._failures, self._failure = self._failures + 1, error
+                    raise
             return self._client
 
     def _connect(self) -> Any:
@@ -140,10 +166,10 @@ class Connection:
         from redis.backoff import ExponentialBackoff, NoBackoff
         from redis.retry import Retry
 
-        again = self._limits.attempts - 1
+        again = self.limits.attempts - 1
         return {
-            "socket_connect_timeout": self._limits.connect,
-            "socket_timeout": self._limits.answer,
+            "socket_connect_timeout": self.limits.connect,
+            "socket_timeout": self.limits.answer,
             "retry": Retry(ExponentialBackoff(cap=0.1, base=0.01) if again else NoBackoff(), again),
             "protocol": 2,  # no handshake: a new connection costs no round trip of its own
             "driver_info": None,

@@ -16,6 +16,7 @@ from legal_store.migrate.drift import record_catalog
 from legal_store.migrate.files import Migration
 from legal_store.migrate.ledger import Attempt, StepRecord
 from legal_store.migrate.probe import already_done, refuse_unfinished_index
+from legal_store.migrate.sessions import WORKER_SETTINGS
 from legal_store.migrate.steps import Script, Step, up_script
 
 _LOCK_NOT_AVAILABLE = "55P03"
@@ -72,9 +73,7 @@ class Session:
 
     def forget_settings(self) -> None:
         """Undo, after a migration, every SET of it that outlived its transaction."""
-        self.execute("RESET ALL")
-        self.execute("SET client_connection_check_interval = '500ms'")
-        self.execute("RESET ROLE")
+        self.execute(f"RESET ALL; {WORKER_SETTINGS}; RESET ROLE")
 
     def roll_back(self) -> None:
         if not self.connection.closed:

@@ -146,11 +146,16 @@ def baseline(
 
 
 def reset(
-    parameters: dict[str, Any], folder: Path, settings: Settings, *, progress: Callable[[str], None] = lambda name: None
+    parameters: dict[str, Any],
+    folder: Path,
+    settings: Settings,
+    *,
+    progress: Callable[[str], None] = lambda name: None,
+    lock_timeout_ms: int = 10_000,
 ) -> DeployReport:
     """Drop everything in the schema public, all rows and the ledger included, and apply every migration again.
 
-    Raises RefusedError on a production database. Everything else as `deploy`.
+    Raises RefusedError on a production database, OperationFailedError when services still use it. Else as `deploy`.
     """
     from legal_store.migrate.shadow import empty_schema
     from legal_store.production import refuse_production
@@ -160,7 +165,7 @@ def reset(
     with _locked(parameters) as lock, lock.cursor() as cursor:
         cursor.execute("BEGIN")
         try:
-            cursor.execute("SET LOCAL lock_timeout = '10s'")
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", (f"{lock_timeout_ms}ms",))
             empty_schema(lock)
             cursor.execute("COMMIT")
         except psycopg2.Error as error:

@@ -1,11 +1,14 @@
-"""Which changes lose data, and the query that counts what they would lose. Pure."""
+"""Which changes lose data, and how much they would lose in a database."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import psycopg2
 
 from legal_store.migrate.renames import Rename
+from legal_store.migrate.sessions import taken_back
 from legal_store.schema.change import replaced_columns
 from legal_store.schema.snapshot import Snapshot, quoted
 
@@ -94,3 +97,26 @@ def _old_table(table: str, renames: Sequence[Rename]) -> str:
 
 def _old_column(key: tuple[str, str], renames: Sequence[Rename]) -> str:
     return next((rename.was for rename in renames if (rename.table, rename.now) == key), key[1])
+
+
+def count_losses(connection: Any, losing: Sequence[Losing]) -> list[Loss]:
+    """Return how much each change would lose in the database of `connection`; changes that lose nothing are left out.
+
+    Read-only.
+    """
+    found = []
+    with taken_back(connection) as cursor:
+        for change in losing:
+            cursor.execute("SAVEPOINT counting")
+            try:
+                cursor.execute(change.query)
+                (count,) = cursor.fetchone()
+                refused = ""
+            except (psycopg2.errors.UndefinedTable, psycopg2.errors.UndefinedColumn):
+                count, refused = 0, ""
+            except psycopg2.Error as error:
+                count, refused = -1, str(error).strip().partition("\n")[0]
+            cursor.execute("ROLLBACK TO SAVEPOINT counting")
+            if count:
+                found.append(Loss(change.what, count, refused))
+    return found

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import psycopg2
 
-from legal_store.migrate.deploy import status
 from legal_store.migrate.files import Migration, read_migrations
+from legal_store.migrate.history import compare, refuse_unsound
+from legal_store.migrate.ledger import read_attempts
 from legal_store.migrate.lint import Facts, lint_migrations
 from legal_store.migrate.replay import replay
 from legal_store.migrate.sessions import connect
@@ -63,17 +64,23 @@ class _Observed(NamedTuple):
 def plan(parameters: dict[str, Any], folder: Path) -> Plan:
     """Return what `deploy` would run now. Runs every migration in a shadow database; the database itself is only read.
 
-    Raises MigrationError when a pending migration does not run on the shadow.
+    Of an interrupted migration it is the statements that are left. Raises MigrationError when a migration does not run
+    on the shadow, RefusedError where `deploy` would refuse the files (but for their order).
     """
     migrations = read_migrations(folder)
-    pending = set(status(parameters, folder).pending)
-    applied = [migration for migration in migrations if migration.name not in pending]
-    todo = [migration for migration in migrations if migration.name in pending]
-    with closing(connect(parameters)) as connection:
+    with closing(connect(parameters)) as connection, connection.cursor() as cursor:
+        attempts = read_attempts(cursor)
+        standing = compare(migrations, attempts)
+        refuse_unsound(standing, allow_out_of_order=True)
+        done = {a.name: a.applied_steps_count for a in attempts if a.name in standing.interrupted}
         facts, sizes = read_facts(connection), _sizes(connection)
+    names = {*standing.pending, *standing.interrupted}
+    todo = [migration for migration in migrations if migration.name in names]
+    planned: list[PlannedStatement] = []
     with shadow(parameters) as target, closing(connect(target)) as connection:
-        replay(connection, applied)
-        planned = [statement for migration in todo for statement in _plan_one(connection, migration, sizes)]
+        replay(connection, [migration for migration in migrations if migration.name not in names])
+        for migration in todo:
+            planned += _plan_one(connection, migration, sizes)[done.get(migration.name, 0) :]
     return Plan(planned, [str(finding) for finding in lint_migrations(todo, facts)])
 
 
@@ -87,10 +94,11 @@ def read_facts(connection: Any) -> Facts:
 
 
 def _sizes(connection: Any) -> dict[str, tuple[int, int]]:
-    """Rows (the planner's estimate) and bytes of every table."""
+    """Rows (the planner's estimate, before the first ANALYZE the statistics' count) and bytes of every table."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT relname, greatest(reltuples, 0)::bigint, pg_total_relation_size(oid) FROM pg_class"
+            "SELECT relname, CASE WHEN reltuples < 0 THEN pg_stat_get_live_tuples(oid) ELSE reltuples::bigint END,"
+            " pg_total_relation_size(oid) FROM pg_class"
             " WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'm')"
         )
         return {name: (rows, size) for name, rows, size in cursor.fetchall()}

@@ -11,7 +11,7 @@ from playhouse.migrate import Operation
 
 from legal_store.errors import MigrationError
 from legal_store.migrate.files import Migration
-from legal_store.migrate.steps import Step, no_way_back, sql_steps
+from legal_store.migrate.steps import Step, irreversible, no_way_back, sql_steps
 
 
 class StepMigrator(Migrator):
@@ -64,12 +64,12 @@ def collect_steps(connection: Any, migration: Migration, function: str) -> list[
     """
     namespace: dict[str, Any] = {"__name__": migration.name, "__file__": str(migration.path)}
     exec(compile(migration.text, str(migration.path), "exec"), namespace)  # noqa: S102
+    if function == "rollback" and (reason := namespace.get("irreversible")):
+        raise irreversible(migration.path.name, reason)
     if function not in namespace:
         if function == "rollback":
             raise no_way_back(migration.path.name, "a function rollback()")
         raise MigrationError(f"{migration.path.name} has no function {function}().", remedy=f"Write {function}().")
-    if function == "rollback" and (reason := namespace.get("irreversible")):
-        raise MigrationError(f"{migration.path.name} cannot be undone: {reason}.", remedy="Restore a backup instead.")
     migrator = StepMigrator(over_connection(connection))
     namespace[function](migrator, migrator.__database__, fake=False)
     return [_as_step(operation) for operation in migrator.__ops__]

@@ -15,11 +15,13 @@ from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
 
 from legal_store.database import plain
-from legal_store.errors import OperationFailedError, RefusedError
+from legal_store.errors import OperationFailedError, RefusedError, ServerUnavailableError
 
 APPLICATION_NAME = "legal_store migrate"
 _LOCK_KEY = "hashtext('legal_store migrations')"
 _WORKER_KEY = "hashtext('legal_store migration worker')"
+# a backend in the middle of a statement notices soon that its deployer is gone
+WORKER_SETTINGS = "SET statement_timeout = 0; SET client_connection_check_interval = '500ms'"
 _POLL_SECONDS = (0.05, 0.25)
 
 
@@ -38,11 +40,31 @@ class Holder(NamedTuple):
 
 
 def connect(parameters: dict[str, Any]) -> Any:
-    """Return an autocommitting psycopg2 connection without a statement timeout. Raises ServerUnavailableError."""
-    options = f"{parameters.get('options', '')} -c statement_timeout=0"
-    connection = plain.connect({**parameters, "options": options, "application_name": APPLICATION_NAME})
+    """Return an autocommitting psycopg2 connection without a statement timeout. Raises ServerUnavailableError.
+
+    Behind a pooler that refuses start-up options the timeout stays: setting it could reach another client's session.
+    """
+    named = {**parameters, "application_name": APPLICATION_NAME}
+    try:
+        options = f"{parameters.get('options', '')} -c statement_timeout=0"
+        connection = plain.connect({**named, "options": options})
+    except ServerUnavailableError as error:
+        if "unsupported startup parameter" not in error.message:
+            raise
+        connection = plain.connect({name: value for name, value in named.items() if name != "options"})
     connection.autocommit = True
     return connection
+
+
+@contextmanager
+def taken_back(connection: Any) -> Iterator[Any]:
+    """Yield a cursor in a transaction that is rolled back at the end, whatever happened in it."""
+    with connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+        try:
+            yield cursor
+        finally:
+            cursor.execute("ROLLBACK")
 
 
 @contextmanager
@@ -56,6 +78,7 @@ def deploy_lock(
     """
     with closing(connect(parameters)) as connection, connection.cursor() as cursor:
         refuse_transaction_pooler(connection, parameters)
+        cursor.execute("SET statement_timeout = 0")  # a pooler may not have passed it on at the start
         _acquire(cursor, wait_seconds, say)
         yield connection
 
@@ -71,10 +94,10 @@ def refuse_transaction_pooler(connection: Any, parameters: dict[str, Any]) -> No
         return
     with closing(connect(parameters)) as second, second.cursor() as cursor:
         cursor.execute("BEGIN")
-        other = _backend(second)
-        after = _backend(connection)
+        # in this order: while the second has our process, there may be none left to answer us
+        kept_apart = _backend(second) != before and _backend(connection) == before
         cursor.execute("ROLLBACK")
-    if other == before or after != before:
+    if not kept_apart:
         raise RefusedError(
             "DATABASE_URL leads to a pooler in transaction mode: it gives the same server process to several "
             "clients, so that the lock between deployers is worthless.",
@@ -103,7 +126,7 @@ def worker_session(parameters: dict[str, Any], lock: Any, say: Callable[[str], N
     Its own backend ends soon after this process does, even in the middle of a statement.
     """
     with closing(connect(parameters)) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('client_connection_check_interval', '500ms', false)")
+        cursor.execute(WORKER_SETTINGS)
         _end_orphan(lock, cursor, say)
         yield connection
 
@@ -132,14 +155,26 @@ def _end_orphan(lock: Any, cursor: Any, say: Callable[[str], None]) -> None:
         orphan = _holder(cursor, _WORKER_KEY)
         if orphan is not None and orphan.pid not in ended:
             say(f"ending what a killed deploy left running: {orphan}: {orphan.query[:80]}")
-            with lock.cursor() as other:
-                other.execute("SELECT pg_terminate_backend(%s)", (orphan.pid,))
+            _terminate(lock, orphan)
             ended.add(orphan.pid)
         if time.monotonic() >= deadline:
             raise OperationFailedError(
                 f"What a killed deploy left running does not end: {orphan}.", remedy="End that session by hand."
             )
         time.sleep(0.05)
+
+
+def _terminate(lock: Any, orphan: Holder) -> None:
+    import psycopg2
+
+    try:
+        with lock.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(%s)", (orphan.pid,))
+    except psycopg2.errors.InsufficientPrivilege:
+        raise OperationFailedError(
+            f"What a killed deploy left running belongs to a login that this one may not end: {orphan}.",
+            remedy="Nothing was changed. Deploy as that login, or have an administrator end the session.",
+        ) from None
 
 
 def _try_lock(cursor: Any, key: str) -> bool:

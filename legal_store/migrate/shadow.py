@@ -26,15 +26,18 @@ _LOCK_KEY = "hashtext('legal_store shadow')"
 
 
 @contextmanager
-def shadow(parameters: dict[str, Any], *, url: str | None = None) -> Iterator[dict[str, Any]]:
+def shadow(
+    parameters: dict[str, Any], *, url: str | None = None, wait_seconds: float = 300.0
+) -> Iterator[dict[str, Any]]:
     """Yield the psycopg2 parameters of an empty scratch database on the server of `parameters`.
 
     It is dropped at the end, also after an error; leftovers of runs that were killed are dropped at the beginning.
-    `url` (LEGAL_STORE_SHADOW_URL by default) names a database to empty and use instead. Raises RefusedError when that
-    one holds anything that is not ours, OperationFailedError when no database may be created.
+    `url` (LEGAL_STORE_SHADOW_URL by default) names a database to empty and use instead, one run at a time: others wait
+    up to `wait_seconds`. Raises RefusedError when that one holds anything that is not ours, OperationFailedError when
+    it stays in use, or when no database may be created.
     """
     given = url if url is not None else os.environ.get(SHADOW_URL, "")
-    using = _given_database(given, parameters) if given else _created_database(parameters)
+    using = _given_database(given, parameters, wait_seconds) if given else _created_database(parameters)
     with using as target:
         yield target
 
@@ -95,13 +98,13 @@ def _drop(cursor: Any, name: str) -> None:
 
 
 @contextmanager
-def _given_database(url: str, parameters: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _given_database(url: str, parameters: dict[str, Any], wait_seconds: float) -> Iterator[dict[str, Any]]:
     from psycopg2.extensions import parse_dsn
 
     target = {**parse_dsn(url), "connect_timeout": parameters.get("connect_timeout", 10)}
     with closing(connect(target)) as connection:
         _refuse_same_database(connection, parameters)
-        _wait_for_turn(connection)
+        _wait_for_turn(connection, wait_seconds)
         _refuse_foreign_contents(connection)
         _empty(connection)
         try:
@@ -121,7 +124,7 @@ def _refuse_same_database(connection: Any, parameters: dict[str, Any]) -> None:
             )
 
 
-def _wait_for_turn(connection: Any, seconds: float = 300.0) -> None:
+def _wait_for_turn(connection: Any, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     with connection.cursor() as cursor:
         while time.monotonic() < deadline:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,6 +12,9 @@ from legal_store.migrate.files import Migration, SqlPart, split_sql
 from legal_store.migrate.statements import Statement, leading_words, normalized, split_statements
 
 _TRANSACTION_CONTROL = frozenset({"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE"})
+
+
+_IRREVERSIBLE = re.compile(r"^-- irreversible: *(\S.*)$", re.MULTILINE)
 
 
 class Step(NamedTuple):
@@ -56,6 +60,8 @@ def down_script(migration: Migration, connection: Any) -> Script:
     """Return what takes `migration` back. Raises MigrationError when the file has no way back."""
     if migration.is_python:
         return _python_script(migration, connection, "rollback")
+    if reason := _IRREVERSIBLE.search(migration.text):
+        raise irreversible(migration.path.name, reason[1])
     script = _sql_script(migration, split_sql(migration.text).down)
     if not script.steps:
         raise no_way_back(migration.path.name, "a part after `-- migrate:down`")
@@ -67,6 +73,13 @@ def no_way_back(file_name: str, what: str) -> MigrationError:
     return MigrationError(
         f"{file_name} has no way back: it lacks {what}.",
         remedy="Write it, or write a new migration that corrects this one.",
+    )
+
+
+def irreversible(file_name: str, reason: str) -> MigrationError:
+    """Return the error for a file that says itself why it cannot be undone."""
+    return MigrationError(
+        f"{file_name} cannot be undone: {reason.strip().rstrip('.')}.", remedy="Restore a backup instead."
     )
 
 

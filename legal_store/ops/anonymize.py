@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from invoke import Context
 
+from legal_store.cli.masking import report_of_failure, show_report, write_report
 from legal_store.cli.render import print_json, print_table, say
 from legal_store.cli.task import task
 
 if TYPE_CHECKING:
-    from legal_store.anonymize import Preview, Report
+    from legal_store.anonymize import Preview
 
 
 @task(
@@ -57,17 +58,18 @@ def anonymize(
             _show_preview(masking.preview(connection, chosen, key), json)
             return
         _confirm(connection.info.dbname, yes)
-        done = masking.anonymize(
-            connection, chosen, key, proof=not no_proof, progress=lambda step: say(f"... {step}")
-        )  # fmt: skip
+        with report_of_failure(report):
+            done = masking.anonymize(
+                connection, chosen, key, proof=not no_proof, progress=lambda step: say(f"... {step}")
+            )
     if forget_key:
         masking.forget_key(Path(key_file))
     if report:
-        _write(done, Path(report))
+        write_report(done, Path(report))
     if json:
         print_json(done)
     else:
-        _show(done)
+        show_report(done)
 
 
 @task(
@@ -161,27 +163,3 @@ def _show_preview(preview: Preview, json: bool) -> None:
 def _short(value: Any) -> str:
     text = "" if value is None else str(value)
     return text if len(text) <= 40 else f"{text[:39]}…"
-
-
-def _show(report: Report) -> None:
-    rows = [(table, report.changed[table], report.rows[table]) for table in report.changed]
-    print_table(f"Anonymized {report.database}", ("table", "changed", "rows"), rows)
-    if report.proof is None:
-        print("NOT PROVEN: the search for real values was switched off.")
-    else:
-        print(f"Proven: none of {report.proof.traces:,} traces of real values in {report.proof.cells:,} cells.")
-    for found in report.anonymity:
-        print(f"Smallest group of {found.table} by {', '.join(found.columns)}: {found.k} rows.")
-    for statement in report.untidied:
-        print(f"Not removed, this login may not: {statement}")
-
-
-def _write(report: Report, path: Any) -> None:
-    import json as encoder
-
-    from legal_store.anonymize.page import html_page
-    from legal_store.cli.render import plain
-
-    text = html_page(report) if path.suffix == ".html" else encoder.dumps(plain(report), indent=2, ensure_ascii=False)
-    path.touch(mode=0o600)
-    path.write_text(text, encoding="utf-8")

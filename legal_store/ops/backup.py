@@ -11,7 +11,9 @@ from legal_store.cli.render import print_json, print_table, say
 from legal_store.cli.task import task
 
 if TYPE_CHECKING:
-    from legal_store.backup import MasterKey, Store
+    from datetime import datetime
+
+    from legal_store.backup import Manifest, MasterKey, Store
 
 _STORE = "folder or URL of the backups, such as s3://bucket/prefix (default: LEGAL_STORE_BACKUP_DIR)"
 _KEY = "file of the key (default: LEGAL_STORE_BACKUP_KEY_FILE, _KEY_COMMAND or _KEY)"
@@ -44,7 +46,7 @@ def backup(
     json: bool = False,
 ) -> None:
     """Back up the database into LEGAL_STORE_BACKUP_DIR, an object store, or both."""
-    from legal_store.backup import make_backup, open_store
+    from legal_store.backup import make_backup, open_store, writing_key
     from legal_store.backup import verify as read_back
     from legal_store.cli.progress import progress_bar
     from legal_store.config import settings
@@ -57,7 +59,7 @@ def backup(
         raise WrongUseError("--remote-only needs --upload URL.")
     local = [] if remote_only else [_store("")]
     stores = [*local, *([open_store(upload)] if upload else [])]
-    key = _key_for(stores, key_file, required=True) if encrypt else None
+    key = writing_key(stores, file=_path(key_file)) if encrypt else None
     with progress_bar() as progress:
         report = make_backup(
             connection_parameters(settings()),
@@ -256,13 +258,12 @@ def keygen(context: Context, file: str, tink: bool = False) -> None:
 )
 def rekey(context: Context, new_key_file: str, name: str = "", store: str = "", key_file: str = "") -> None:
     """Give encrypted backups another master key; their data is not read or written again."""
-    from legal_store.backup import list_backups, required_master_key
+    from legal_store.backup import list_backups, required_master_key, writing_key
     from legal_store.backup import rekey as wrap_again
 
     opened = _store(store)
-    new = _key_for([opened], new_key_file, required=True)
-    old = required_master_key(file=Path(key_file) if key_file else None)
-    assert new is not None  # noqa: S101
+    new = writing_key([opened], file=_path(new_key_file))
+    old = required_master_key(file=_path(key_file))
     names = [name] if name else [
         one.name
         for one in list_backups(opened)
@@ -284,18 +285,11 @@ def _store(url: str) -> Store:
 def _key(key_file: str) -> MasterKey | None:
     from legal_store.backup import master_key
 
-    return master_key(file=Path(key_file) if key_file else None)
+    return master_key(file=_path(key_file))
 
 
-def _key_for(stores: list[Store], key_file: str, *, required: bool) -> MasterKey | None:
-    """Return the key for writing: one that lies beside the backups is refused."""
-    from legal_store.backup import refuse_key_beside_backups, required_master_key
-
-    file = Path(key_file).expanduser() if key_file else None
-    for store in stores:
-        if "://" not in store.url:
-            refuse_key_beside_backups(Path(store.url), file=file)
-    return required_master_key(file=file) if required else _key(key_file)
+def _path(text: str) -> Path | None:
+    return Path(text).expanduser() if text else None
 
 
 def _drop_previous(days: int, delete: bool) -> list[str]:
@@ -322,11 +316,18 @@ def _row(listed: Any, now: Any) -> tuple[str, ...]:
     if manifest is None:
         return (listed.name, "", "", "", "", "", "", listed.problem)
     proof = f"{manifest.proof.level} {manifest.proof.at[:10]}"
-    notes = listed.problem or (f"pinned: {manifest.pinned}" if manifest.pinned else "")
+    notes = listed.problem or _notes(manifest, now)
     key = manifest.encryption.key_id if manifest.encryption else "-"
     age = _age((now - manifest.created).total_seconds())
     made, head = f"{manifest.created:%Y-%m-%d %H:%M} ({age})", manifest.contents.migration_head or "-"
     return (manifest.name, made, _size(manifest.size), manifest.source.environment, head, key, proof, notes)
+
+
+def _notes(manifest: Manifest, now: datetime) -> str:
+    if manifest.export:
+        ended = "expired" if manifest.export.expired(now) else "expires"
+        return f"export with personal data, {ended} {manifest.export.expires_at[:16]}"
+    return f"pinned: {manifest.pinned}" if manifest.pinned else ""
 
 
 def _age(seconds: float) -> str:

@@ -14,9 +14,7 @@ from legal_store.cli.task import task
 @task("cache.stats", help={"json": "print JSON"})
 def stats(context: Context, json: bool = False) -> None:
     """Show how many keys there are, how many of them sessions and cached values, and the memory they use."""
-    from legal_store.cache import cache_manager
-
-    found = cache_manager.stats()
+    found = _patient_cache().stats()
     if json:
         print_json(found)
         return
@@ -42,21 +40,20 @@ def stats(context: Context, json: bool = False) -> None:
 )
 def invalidate(context: Context, pattern: str, firm: str = "", shared: bool = False, json: bool = False) -> None:
     """Make cached values invalid, also those that are being loaded now."""
-    from legal_store.cache import cache_manager
     from legal_store.errors import WrongUseError
 
+    if pattern.startswith("-"):  # Invoke takes a flag in the pattern's place for it
+        raise WrongUseError(f"{pattern} is no pattern.", remedy="`invoke --help cache.invalidate` shows the use.")
     if bool(firm) == shared:
         raise WrongUseError("Whose values? Give --firm ID or --shared.", remedy="`cache.clear` is for all firms.")
-    _report(cache_manager.invalidate(pattern, firm=firm or None, shared=shared, strict=True), json)
+    _report(_patient_cache().invalidate(pattern, firm=firm or None, shared=shared, strict=True), json)
 
 
 @task("cache.clear", help={"yes": "do not ask", "json": "print JSON"})
 def clear(context: Context, yes: bool = False, json: bool = False) -> None:
     """Remove all cached values of all firms, after a question; sessions stay."""
-    from legal_store.cache import cache_manager
-
     confirm("Remove all cached values of all firms?", yes=yes)
-    _report(cache_manager.clear(), json)
+    _report(_patient_cache().clear(), json)
 
 
 @task(
@@ -65,27 +62,34 @@ def clear(context: Context, yes: bool = False, json: bool = False) -> None:
 )
 def drain(context: Context, follow: bool = False, json: bool = False) -> None:
     """Tell the cache what was written by psql and other services (the outbox); run one with --follow as a service."""
-    from legal_store.cache import cache_manager
     from legal_store.cache.outbox import drain as drain_once
 
     if not follow:
-        _show(drain_once(cache_manager), json)
+        _show(drain_once(_patient_cache()), json)
         return
     _follow(json)
+
+
+def _patient_cache() -> Any:
+    """The cache, with time to answer: a task would rather wait than miss."""
+    from legal_store.cache import cache_manager
+    from legal_store.keyvalue import Limits
+
+    cache_manager.connection.limits = Limits(connect=2, answer=10, attempts=2)
+    return cache_manager
 
 
 def _follow(json: bool) -> None:
     import signal
     import threading
 
-    from legal_store.cache import cache_manager
     from legal_store.cache.outbox import follow
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     say("following the outbox; Ctrl-C ends it")
-    follow(cache_manager, stop, told=lambda drained: _show(drained, json), failed=lambda error: say(str(error)))
+    follow(_patient_cache(), stop, told=lambda drained: _show(drained, json), failed=lambda error: say(str(error)))
 
 
 def _show(drained: Any, json: bool) -> None:
@@ -96,7 +100,7 @@ def _show(drained: Any, json: bool) -> None:
         sys.stdout.write(encoder.dumps(drained._asdict()) + "\n")
         sys.stdout.flush()
     else:
-        print(f"Told the cache {drained.events} events of {drained.firms} firms.", flush=True)
+        print(f"Events told to the cache: {drained.events}; firms: {drained.firms}.", flush=True)
 
 
 def _report(done: Any, json: bool) -> None:

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 @task(
     "restore",
+    auto_shortflags=False,  # nothing of a restore is a slip of one letter
     help={
         "source": "name of a backup, or path of a file or of an archive directory of pg_dump",
-        "latest": "the newest backup of this database and environment",
+        "latest": "the newest backup of this database and environment, not counting safety backups",
         "store": "folder or URL of the backups (default: LEGAL_STORE_BACKUP_DIR)",
         "confirm": "the database's name (the phrase for production), instead of typing it",
         "other-environment": "the backup may be of another environment",
@@ -74,7 +75,7 @@ def restore(
         source = newest(opened, database=database, environment=settings().environment).name
     found = find_source(source, opened, key, trust_sql=trust_sql)
     production = _is_production(parameters)
-    typed = confirm or _asked(phrase(database, production=production), found.name)
+    typed = confirm or asked(phrase(database, production=production), found.name)
     with progress_bar() as progress:
         plan = RestorePlan(
             source=found,
@@ -89,7 +90,7 @@ def restore(
             jobs=jobs or os.cpu_count() or 1,
             safety_backup=None if no_safety_backup else lambda: _safety_backup(parameters, key, progress),
         )
-        report = run(plan, progress=progress, show=_show)
+        report = run(plan, progress=progress, show=show_gate)
     if json:
         print_json(report)
         return
@@ -112,14 +113,15 @@ def undo(context: Context, confirm: str = "", json: bool = False) -> None:
 
     parameters = connection_parameters(settings())
     production = _is_production(parameters)
-    typed = confirm or _asked(
+    typed = confirm or asked(
         phrase(str(parameters["dbname"]), production=production), "the database before the restore"
     )
     report = swap_back(parameters, typed=typed, production=production)
     if json:
         print_json(report)
         return
-    print(f"{report.database} is what it was before the restore; what was live is kept as {report.put_aside}.")
+    print(f"{report.database} is now what {report.brought_back} was; what was live is kept as {report.put_aside}.")
+    print("Next: restart the services. Another `invoke restore.undo` swaps them again.")
 
 
 def _say_migrations(parameters: dict[str, Any]) -> None:
@@ -142,7 +144,7 @@ def _is_production(parameters: dict[str, Any]) -> bool:
     return bool(production_signs(database_url(settings()), settings().environment, marker))
 
 
-def _asked(wanted: str, source: str) -> str | None:
+def asked(wanted: str, source: str) -> str | None:
     """Ask for the phrase; without a person there, nothing was typed."""
     if not sys.stdin.isatty():
         return None
@@ -152,22 +154,28 @@ def _asked(wanted: str, source: str) -> str | None:
 
 def _safety_backup(parameters: dict[str, Any], key: MasterKey | None, progress: Progress) -> Manifest:
     """Back up the live database and read the backup back, encrypted where there is a key."""
+    from datetime import UTC, datetime
+
     from legal_store.backup import make_backup, open_store, verify
+    from legal_store.backup.manifest import safety_name
     from legal_store.config import settings
 
+    environment = settings().environment
     store = open_store(str(settings().backup_dir))
     made = make_backup(
         parameters,
         [store],
-        environment=settings().environment,
+        environment=environment,
         codec="zstd",
         master=key,
+        name=safety_name(environment, str(parameters["dbname"]), datetime.now(UTC)),
         progress=progress,
     ).manifest
     return verify(store, made.name, key, progress=progress)
 
 
-def _show(gate: Gate) -> None:
+def show_gate(gate: Gate) -> None:
+    """Show one line of the checklist."""
     mark = {True: "ok  ", False: "STOP", None: "note"}[gate.ok]
     say(f"{mark} {gate.name}: {gate.result}")
     if gate.ok is False and gate.remedy:

@@ -39,9 +39,8 @@ def list_sessions(context: Context, user: str = "", firm: str = "", limit: int =
     if json:
         print_json(sessions)
         return
-    columns = ("ref", "user", "firm", "device", "began", "last seen", "ends at the latest")
-    rows = [(*info[:4], *(f"{moment:%Y-%m-%d %H:%M}" for moment in info[4:])) for info in sessions]
-    print_table("Sessions (times are UTC)", columns, rows)
+    columns = ("ref", "user and firm", "device", "began, last seen, ends at the latest")
+    print_table("Sessions (times are UTC)", columns, map(_row, sessions))
     if len(sessions) == limit:
         say(f"shown: the first {limit}; --limit shows more")
 
@@ -52,7 +51,7 @@ def list_sessions(context: Context, user: str = "", firm: str = "", limit: int =
         "user": "end all sessions of this user",
         "firm": "end all sessions of this firm",
         "all": "end every session",
-        "ref": "with --user: only the session with this ref of session.list",
+        "ref": "with --user: only the session with this ref of session.list (its first 8 characters suffice)",
         "yes": "do not ask",
         "json": "print JSON",
     },
@@ -75,7 +74,7 @@ def revoke(
     if ref and not user:
         _wrong("--ref needs --user.")
     if ref:
-        ended = int(session_manager.delete_user_session(user, ref))
+        ended = _end_one(session_manager, user, ref)
     elif user:
         ended = session_manager.delete_user_sessions(user)
     elif firm:
@@ -83,7 +82,7 @@ def revoke(
     else:
         confirm("End the sessions of all users of all firms?", yes=yes)
         ended = session_manager.delete_all_sessions()
-    print_json({"ended": ended}) if json else print(f"Ended {ended} sessions.")
+    print_json({"ended": ended}) if json else print(f"Ended {ended} session{'s' * (ended != 1)}.")
 
 
 @task("session.cleanup", help={"json": "print JSON"})
@@ -92,7 +91,23 @@ def cleanup(context: Context, json: bool = False) -> None:
     from legal_store.sessions import session_manager
 
     removed = session_manager.cleanup()
-    print_json({"removed": removed}) if json else print(f"Cleaned up {removed} ended sessions.")
+    print_json({"removed": removed}) if json else print(f"Cleaned up {removed} ended session{'s' * (removed != 1)}.")
+
+
+def _row(info: Any) -> tuple[str, ...]:
+    """Return a row of three lines, so that two ids and three times fit into a narrow terminal."""
+    times = (info.created_at, info.last_seen, info.expires_at)
+    return info.ref, f"{info.user_id}\n{info.firm_id}", info.device, "\n".join(f"{t:%Y-%m-%d %H:%M}" for t in times)
+
+
+def _end_one(session_manager: Any, user: str, ref: str) -> int:
+    from legal_store.errors import CheckFailedError
+
+    if not session_manager.delete_user_session(user, ref):
+        raise CheckFailedError(
+            f"User {user} has no session {ref}.", remedy=f"`session.list --user {user}` shows those that live."
+        )
+    return 1
 
 
 def _only_one_of(**given: Any) -> None:

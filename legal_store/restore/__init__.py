@@ -1,6 +1,7 @@
 """Restore: behind a checklist, into a new database, swapped in atomically, undone as easily; and the drill."""
 
 from legal_store.restore.checks import DEFAULT_CHECKS, Check, Finding, Restored
+from legal_store.restore.databases import drop_abandoned
 from legal_store.restore.drill import DrillReport, drill
 from legal_store.restore.gates import Gate, phrase
 from legal_store.restore.restoring import RestorePlan, RestoreReport, restore
@@ -19,6 +20,7 @@ __all__ = [
     "Source",
     "UndoReport",
     "drill",
+    "drop_abandoned",
     "drop_previous",
     "expired",
     "find_source",

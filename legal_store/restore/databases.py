@@ -7,11 +7,13 @@ the one that made it.
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg2
@@ -19,14 +21,18 @@ from psycopg2 import sql
 
 from legal_store.backup.snapshot import connect
 from legal_store.errors import RefusedError, RestoreError, ServerUnavailableError
+from legal_store.production import ANONYMIZED_SETTING
 
-STAGED, BEFORE, SCRATCH = "staged", "before", "scratch"
+STAGED, QUARANTINE, BEFORE, SCRATCH = "staged", "quarantine", "before", "scratch"
 
 _MARK = "legal_store "
+_NAME = f"_({STAGED}|{QUARANTINE}|{SCRATCH})_[0-9]{{8}}_[0-9]{{6}}_[0-9]{{3}}$"
 _MAINTENANCE = ("postgres", "template1")
 _SWAP_SECONDS = 30.0
 _TERMINATE_EVERY = 0.05
 _LOCK_SECONDS = 3.0
+_MOST_MEMORY_MB = 1024
+_SHARE_OF_FREE_MEMORY = 4
 _LOCK_KEY = "hashtext('legal_store restore'), hashtext(%s)"
 
 # Settings whose stored value is a list that is quoted already (as pg_dump treats them).
@@ -65,17 +71,21 @@ class Server:
         return bool(self.rows("SELECT FROM pg_roles WHERE rolname = current_user AND (rolsuper OR rolcreatedb)"))
 
     def create(self, name: str, like: str | None, mark: str) -> None:
-        """Make an empty database with encoding, locale, tablespace and access rights of `like`, and mark it.
+        """Make an empty database with encoding, locale and tablespace of `like`, and mark it.
 
-        `mark` is what `marked()` reads again. Raises psycopg2.Error.
+        Only its owner and superusers may connect, until `open_up`. `mark` is what `marked()` reads again. Raises
+        psycopg2.Error.
         """
         options = self._properties(like) if like else [sql.SQL("ENCODING 'UTF8'")]
-        self.run(
-            sql.SQL("CREATE DATABASE {} TEMPLATE template0 {}").format(sql.Identifier(name), sql.SQL(" ").join(options))
+        made, listed = sql.Identifier(name), sql.SQL(" ").join(options)
+        self.run(sql.SQL("CREATE DATABASE {} TEMPLATE template0 {} ALLOW_CONNECTIONS false").format(made, listed))
+        self._in_one_transaction(
+            [
+                sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(made),
+                _commented(name, mark),
+                sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(made),
+            ]
         )
-        self.run(_commented(name, mark))
-        if like:
-            self._copy_grants(like, name)
 
     def drop(self, name: str) -> None:
         """Drop a database that carries our mark, ending the sessions in it. Raises RefusedError for any other."""
@@ -84,19 +94,40 @@ class Server:
         self.run(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def marked(self) -> list[Marked]:
-        """Return the databases that carry our mark, newest first."""
+        """Return the databases that carry our mark, newest first.
+
+        One whose making was killed before its mark counts as marked: by its name, and as nobody was ever let in.
+        """
         rows = self.rows(
             "SELECT datname, shobj_description(oid, 'pg_database') FROM pg_database"
-            " WHERE shobj_description(oid, 'pg_database') LIKE %s",
+            " WHERE shobj_description(oid, 'pg_database') LIKE %s"
+            " OR NOT datallowconn AND shobj_description(oid, 'pg_database') IS NULL AND datname ~ %s",
             _MARK + "{%",
+            _NAME,
         )
-        found = [_read_mark(name, comment) for name, comment in rows]
+        found = [_read_mark(name, comment) if comment else _unmarked(name) for name, comment in rows]
         return sorted((one for one in found if one), key=lambda one: (one.at, one.name), reverse=True)
 
+    def _drop_unfinished(self, database: str) -> list[str]:
+        left = [found.name for found in self.marked() if found.kind != BEFORE and found.of == database]
+        for name in left:
+            self.drop(name)
+        return left
+
+    def open_up(self, name: str, like: str | None) -> None:
+        """Let those connect to `name` who may connect to `like`; where there is none, everybody, as PostgreSQL does."""
+        public = sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO PUBLIC").format(sql.Identifier(name))
+        self._in_one_transaction(list(self._grants(like, name)) if like else [public])
+
     def copy_settings(self, source: str, target: str) -> None:
-        """Give `target` the settings, the owner and the connection limit of `source`."""
+        """Give `target` the settings, the owner and the connection limit of `source`.
+
+        Not what `source` says of its own rows: whether they were anonymized.
+        """
         for role, setting in self.rows(_SETTINGS, source):
             name, _, value = setting.partition("=")
+            if name == ANONYMIZED_SETTING:
+                continue
             literal = sql.SQL(value) if name in _LISTS and value else sql.Literal(value)
             whose = (
                 sql.SQL("ROLE {} IN DATABASE {}").format(sql.Identifier(role), sql.Identifier(target))
@@ -130,6 +161,31 @@ class Server:
             for (slot,) in self.rows("SELECT slot_name::text FROM pg_replication_slots WHERE database = %s", name)
         ]
         return found
+
+    def local_data_folder(self) -> Path | None:
+        """Return the folder of the server's data, None where it cannot be seen from here."""
+        host = str(self.parameters.get("host", "/"))
+        if not host.startswith("/") and host not in ("localhost", "127.0.0.1", "::1"):
+            return None
+        rows = self.rows("SELECT setting FROM pg_settings WHERE name = 'data_directory'")
+        folder = Path(rows[0][0]) if rows and rows[0][0] else None
+        try:
+            return folder if folder and folder.is_dir() else None
+        except OSError:
+            return None
+
+    def maintenance_memory_mb(self, jobs: int) -> int:
+        """Return the maintenance_work_mem with which each of `jobs` builds its indexes, in MB.
+
+        An HNSW index that outgrows it takes twice as long and more. On this machine it is a share of the free memory;
+        elsewhere twice shared_buffers, the only hint of how large that machine is.
+        """
+        ((shared, configured),) = self.rows(
+            "SELECT pg_size_bytes(current_setting('shared_buffers')) / 1048576,"
+            " pg_size_bytes(current_setting('maintenance_work_mem')) / 1048576"
+        )
+        free = _free_memory_mb() // (_SHARE_OF_FREE_MEMORY * jobs) if self.local_data_folder() else 0
+        return int(max(configured, min(_MOST_MEMORY_MB, max(2 * shared, free))))
 
     def swap(self, live: str, incoming: str, aside: str, origin: str) -> float:
         """Give `incoming` the name `live` and what was live the name `aside`, atomically; return the seconds it took.
@@ -168,15 +224,18 @@ class Server:
             cursor.execute(statement)
 
     @contextmanager
-    def locked(self, database: str) -> Iterator[None]:
-        """Let one restore, undo or drill of `database` work at a time. Raises RefusedError when one is at work."""
+    def locked(self, database: str) -> Iterator[list[str]]:
+        """Let one restore, import, undo or drill of `database` work at a time, after dropping what killed ones left.
+
+        Yields the names of what was dropped. Raises RefusedError when one is at work.
+        """
         patience = time.monotonic() + _LOCK_SECONDS  # the session of one that was killed ends a moment later
         while not self.rows(f"SELECT pg_try_advisory_lock({_LOCK_KEY})", database)[0][0]:
             if time.monotonic() > patience:
                 raise RefusedError(f"Another restore of {database} is at work.", remedy="Wait for it, or end it.")
             time.sleep(0.1)
         try:
-            yield
+            yield self._drop_unfinished(database)
         finally:
             if not self._connection.closed:
                 self.rows(f"SELECT pg_advisory_unlock({_LOCK_KEY})", database)
@@ -240,18 +299,13 @@ class Server:
         listed = [sql.SQL(f"{name} {{}}").format(sql.Literal(value)) for name, value in options.items()]
         return [*listed, sql.SQL("TABLESPACE {}").format(sql.Identifier(tablespace))]
 
-    def _copy_grants(self, source: str, target: str) -> None:
-        rows = self.rows(_GRANTS, source)
-        if rows:
-            self.run(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(target)))
-        for grantee, privilege, grantable in rows:
-            self.run(
-                sql.SQL("GRANT {} ON DATABASE {} TO {}{}").format(
-                    sql.SQL(privilege),
-                    sql.Identifier(target),
-                    sql.Identifier(grantee) if grantee else sql.SQL("PUBLIC"),
-                    sql.SQL(" WITH GRANT OPTION" if grantable else ""),
-                )
+    def _grants(self, source: str, target: str) -> Iterator[sql.Composable]:
+        for grantee, privilege, grantable in self.rows(_GRANTS, source):
+            yield sql.SQL("GRANT {} ON DATABASE {} TO {}{}").format(
+                sql.SQL(privilege),
+                sql.Identifier(target),
+                sql.Identifier(grantee) if grantee else sql.SQL("PUBLIC"),
+                sql.SQL(" WITH GRANT OPTION" if grantable else ""),
             )
 
 
@@ -263,7 +317,8 @@ WHERE d.datname = %s
 
 _GRANTS = """
 SELECT r.rolname::text, a.privilege_type, a.is_grantable
-FROM pg_database d, aclexplode(d.datacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee
+FROM pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
+LEFT JOIN pg_roles r ON r.oid = a.grantee
 WHERE d.datname = %s AND a.grantee <> d.datdba
 """
 
@@ -290,6 +345,19 @@ def mark(kind: str, of: str, origin: str) -> str:
     return _MARK + json.dumps({"kind": kind, "of": of, "at": at, "from": origin})
 
 
+def drop_abandoned(parameters: dict[str, Any]) -> list[str]:
+    """Drop every database that a killed restore, import or drill has left on a server; return their names.
+
+    Those at work are left alone. Raises ServerUnavailableError, psycopg2.Error.
+    """
+    dropped = []
+    with server(parameters) as opened:
+        for database in {found.of for found in opened.marked() if found.kind != BEFORE}:
+            with suppress(RefusedError), opened.locked(database) as names:
+                dropped += names
+    return dropped
+
+
 def name_for(database: str, kind: str, moment: datetime | None = None) -> str:
     """Return a name like `legal_store_before_20250120_143000_123`, short enough for PostgreSQL."""
     moment = moment or datetime.now(UTC)
@@ -308,8 +376,24 @@ def _maintenance_connection(parameters: dict[str, Any]) -> Any:
     raise problems[0]
 
 
+def _free_memory_mb() -> int:
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
+    except (ValueError, OSError):  # not known on this system
+        return 0
+
+
 def _commented(name: str, comment: str) -> sql.Composable:
     return sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(name), sql.Literal(comment))
+
+
+def _unmarked(name: str) -> Marked | None:
+    of, kind, day, time_of_day, thousandths = name.rsplit("_", 4)
+    try:
+        at = datetime.strptime(f"{day}{time_of_day}{thousandths}+0000", "%Y%m%d%H%M%S%f%z")
+    except ValueError:
+        return None
+    return Marked(name, kind, of, at, "")
 
 
 def _read_mark(name: str, comment: str) -> Marked | None:

@@ -13,9 +13,10 @@ from legal_store.backup.manifest import PROVEN, Manifest
 from legal_store.backup.progress import SILENT, Progress
 from legal_store.backup.stores import Store
 from legal_store.errors import CheckFailedError
+from legal_store.restore import gates
 from legal_store.restore.checks import DEFAULT_CHECKS, Check, Finding, run_checks
 from legal_store.restore.databases import SCRATCH, Server, mark, name_for, server
-from legal_store.restore.loading import Loader
+from legal_store.restore.loading import Loader, check_jobs
 from legal_store.restore.sources import Backup
 
 _PREFIX = "legal_store_drill"
@@ -42,14 +43,16 @@ def drill(
     """Restore the backup `name` into a scratch database of the server that `parameters` name, compare, drop it.
 
     Writes the proof and the measured time into the manifest. Never touches the database in `parameters`, only
-    its server. Raises CheckFailedError when the restored database differs, DamagedBackupError, BackupError.
+    its server. Raises RefusedError for an export, CheckFailedError when the restored database differs,
+    DamagedBackupError, BackupError, WrongUseError.
     """
+    check_jobs(jobs)
     manifest = load(store, name, master)
+    gates.Checklist().add(gates.purpose(manifest, masked=False))
     source = Backup(store, manifest, master)
     progress.step("check backup")
     source.check(progress)
     with server(parameters) as opened, opened.locked(_PREFIX):
-        _drop_leftovers(opened)
         findings, seconds = _restored_and_checked(opened, source, jobs, checks, progress)
     problems = [problem for finding in findings for problem in finding.problems]
     if problems:
@@ -74,7 +77,10 @@ def _restored_and_checked(
         began = time.monotonic()
         # owners and grants depend on the roles of the server, which need not be the one the backup is from
         with reachable(parameters) as usable:
-            loader = Loader(usable, server_version=opened.version, jobs=jobs, maintenance_memory_mb=256, owners=False)
+            memory = opened.maintenance_memory_mb(jobs)
+            loader = Loader(
+                usable, server_version=opened.version, jobs=jobs, maintenance_memory_mb=memory, owners=False
+            )
             loader.load(source, progress)
         seconds = round(time.monotonic() - began, 2)
         progress.step("compare")
@@ -83,9 +89,3 @@ def _restored_and_checked(
         raise CheckFailedError(f"{source.name} does not restore: {error}.", remedy="Make a new backup.") from None
     finally:
         opened.drop(scratch)
-
-
-def _drop_leftovers(opened: Server) -> None:
-    for left in opened.marked():
-        if left.kind == SCRATCH:
-            opened.drop(left.name)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, NamedTuple
+from datetime import UTC, datetime
+from typing import NamedTuple
 
 from legal_store.backup.manifest import Manifest
 from legal_store.errors import RefusedError
@@ -75,6 +75,26 @@ def environment(manifest: Manifest | None, target: str, *, other_allowed: bool) 
     )
 
 
+def purpose(manifest: Manifest | None, *, masked: bool) -> Gate:
+    """The right way in: an export only through masking, and masking only for what is authentic and has not expired."""
+    export = manifest.export if manifest else None
+    if not masked:
+        made_for = "an export with personal data, made to be masked on its way in"
+        text, remedy = (made_for, "Use `invoke import-anonymized`.") if export else ("a backup, to be restored", "")
+        return Gate("purpose", export is None, text, remedy)
+    if manifest is None or manifest.encryption is None:
+        text = "not encrypted, so that nobody knows who has made it"
+        return Gate("purpose", False, text, "Import what `invoke export` wrote, or an encrypted backup.")
+    if export is None:
+        return Gate("purpose", True, "an encrypted backup, to be masked on its way in")
+    if export.expired(datetime.now(UTC)):
+        text = f"an export that expired at {export.expires_at}"
+        return Gate(
+            "purpose", False, text, "Delete it (`invoke backup.prune --yes`), and ask for a new `invoke export`."
+        )
+    return Gate("purpose", True, f"an export, to be masked on its way in, until {export.expires_at}")
+
+
 def versions(manifest: Manifest | None, server_version: int, reader: str) -> Gate:
     """PostgreSQL restores into the same or a newer version only."""
     if manifest is None:
@@ -106,7 +126,7 @@ def disk_space(manifest: Manifest | None, server: Server) -> Gate:
     if manifest is None:
         return Gate("disk space", None, "needed for the file: unknown")
     needed = int(manifest.source.database_size * _SPACE_FACTOR)
-    folder = _local_data_folder(server)
+    folder = server.local_data_folder()
     if folder is None:
         return Gate("disk space", None, f"needed on the server: about {megabytes(needed)}; it cannot be seen from here")
     free = shutil.disk_usage(folder).free
@@ -140,15 +160,3 @@ def open_sessions(server: Server, database: str) -> Gate:
 def megabytes(size: int) -> str:
     """Return a size for people."""
     return f"{size / 1e6:,.0f} MB" if size >= 10_000_000 else f"{size / 1e6:.1f} MB"
-
-
-def _local_data_folder(server: Server) -> Path | None:
-    host = str(server.parameters.get("host", "/"))
-    if not host.startswith("/") and host not in ("localhost", "127.0.0.1", "::1"):
-        return None
-    rows: list[Any] = server.rows("SELECT setting FROM pg_settings WHERE name = 'data_directory'")
-    folder = Path(rows[0][0]) if rows and rows[0][0] else None
-    try:
-        return folder if folder and folder.is_dir() else None
-    except OSError:
-        return None

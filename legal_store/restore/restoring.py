@@ -2,17 +2,17 @@
 
 The steps, in the order in which a killed restore may leave them:
 
-    gates -> safety backup -> staged database made -> filled -> checked -> swapped
+    gates -> safety backup -> staged database made -> filled -> checked -> reworked, if wanted -> swapped
 
 Until the swap the live database is untouched; the swap is one transaction. A staged database that was left behind
-carries our mark and is dropped by the next restore.
+carries our mark and is dropped by the next restore. Until the swap only its owner can connect to it.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -24,15 +24,16 @@ from legal_store.backup.manifest import Manifest
 from legal_store.backup.progress import SILENT, Progress
 from legal_store.backup.reading import pg_restore
 from legal_store.backup.snapshot import connect
-from legal_store.errors import DamagedBackupError, RefusedError, RestoreError
+from legal_store.errors import DamagedBackupError, RestoreError, ServerUnavailableError
 from legal_store.restore import gates
 from legal_store.restore.checks import DEFAULT_CHECKS, Check, Finding, run_checks
-from legal_store.restore.databases import BEFORE, STAGED, Server, mark, name_for, server
+from legal_store.restore.databases import BEFORE, QUARANTINE, STAGED, Server, mark, name_for, server
 from legal_store.restore.gates import Checklist, Gate
-from legal_store.restore.loading import Loader, sets_unknown_parameters
+from legal_store.restore.loading import Loader, check_jobs, sets_unknown_parameters
 from legal_store.restore.sources import Backup, Source
 
 SafetyBackup = Callable[[], Manifest]
+Rework = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +53,11 @@ class RestorePlan:
     safety_backup: SafetyBackup | None = None
     """Makes and verifies a backup of the live database, and returns its manifest; None where there is to be none."""
     checks: Sequence[Check] = DEFAULT_CHECKS
+    rework: Rework | None = None
+    """Makes the new database fit to be seen; what it leaves goes live. Raises where that cannot be."""
+
+    def __post_init__(self) -> None:
+        check_jobs(self.jobs)
 
     @property
     def database(self) -> str:
@@ -82,27 +88,38 @@ def restore(
     `show` is called with each gate. Raises RefusedError at a closed gate, DamagedBackupError, RestoreError; the
     live database is then what it was.
     """
+    work = _Restore(plan, progress, Checklist(show))
+    work.judge_source()
     with server(plan.parameters) as opened, opened.locked(plan.database):
-        return _Restore(plan, opened, progress, Checklist(show)).run()
+        return work.run(opened)
 
 
 @dataclass
 class _Restore:
     plan: RestorePlan
-    server: Server
     progress: Progress
     checklist: Checklist
+    server: Server = field(init=False)
     began: float = field(default_factory=time.monotonic)
     safety: str | None = None
     replaced: bool = False
 
-    def run(self) -> RestoreReport:
-        self._clean_up()
+    def judge_source(self) -> None:
+        """Pass the gates that need no server: nothing of a file that is not right reaches one."""
+        plan, manifest = self.plan, self.plan.source.manifest
+        self.progress.step("gates")
+        self.checklist.add(gates.purpose(manifest, masked=plan.rework is not None))
+        self.checklist.add(gates.environment(manifest, plan.environment, other_allowed=plan.other_environment))
+        self.checklist.add(gates.confirmation(plan.database, plan.typed, production=plan.production))
+        self.checklist.add(self._authentic())
+
+    def run(self, opened: Server) -> RestoreReport:
+        self.server = opened
         self._gates()
         self._make_safety_backup()
         if self.plan.in_place:
             return self._in_place()
-        staged = name_for(self.plan.database, STAGED)
+        staged = name_for(self.plan.database, self._kind)
         try:
             return self._staged(staged)
         except BaseException:
@@ -111,11 +128,7 @@ class _Restore:
 
     def _gates(self) -> None:
         plan, manifest = self.plan, self.plan.source.manifest
-        self.progress.step("gates")
         add = self.checklist.add
-        add(gates.environment(manifest, plan.environment, other_allowed=plan.other_environment))
-        add(gates.confirmation(plan.database, plan.typed, production=plan.production))
-        add(self._authentic())
         add(gates.versions(manifest, self.server.version, str(pg_restore())))
         if plan.create_roles and manifest is not None:
             self._create_roles(manifest)
@@ -169,10 +182,13 @@ class _Restore:
         live = self.plan.database
         there = self.server.exists(live)
         self.progress.step("create")
-        self.server.create(staged, live if there else None, mark(STAGED, live, self.plan.source.name))
+        self.server.create(staged, live if there else None, mark(self._kind, live, self.plan.source.name))
         self._load(staged)
         self._check(staged)
+        if self.plan.rework is not None:
+            self.plan.rework({**self.plan.parameters, "dbname": staged})
         self.progress.step("settings")
+        self.server.open_up(staged, live if there else None)
         if there:
             self.server.copy_settings(live, staged)
         self.progress.step("swap")
@@ -240,29 +256,25 @@ class _Restore:
                 parameters,
                 server_version=self.server.version,
                 jobs=self.plan.jobs,
-                maintenance_memory_mb=_maintenance_memory_mb(self.server),
+                maintenance_memory_mb=self.server.maintenance_memory_mb(self.plan.jobs),
                 owners=self.plan.owners,
             )
 
     def _create_roles(self, manifest: Manifest) -> None:
         for name in manifest.contents.roles:
             if not self.server.rows("SELECT FROM pg_roles WHERE rolname = %s", name):
-                self.server.run(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(name)))
-
-    def _clean_up(self) -> None:
-        """Drop what killed restores of this database have left; the lock says that none of them lives."""
-        self.progress.step("clean up")
-        for left in self.server.marked():
-            if left.kind == STAGED and left.of == self.plan.database:
-                self.server.drop(left.name)
+                with suppress(psycopg2.errors.InsufficientPrivilege):  # the gate names it
+                    self.server.run(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(name)))
 
     def _drop_staged(self, staged: str) -> None:
         """Best effort after a failure: what stays is marked, and the next restore drops it."""
-        try:
-            if any(found.name == staged and found.kind == STAGED for found in self.server.marked()):
-                self.server.drop(staged)
-        except (psycopg2.Error, RefusedError):
-            pass
+        with suppress(psycopg2.Error, ServerUnavailableError), server(self.plan.parameters) as opened:
+            if any(found.name == staged for found in opened.marked()):
+                opened.drop(staged)
+
+    @property
+    def _kind(self) -> str:
+        return STAGED if self.plan.rework is None else QUARANTINE
 
     def _report(self, previous: str | None, unavailable: float) -> RestoreReport:
         return RestoreReport(
@@ -285,12 +297,3 @@ def _gate_of(finding: Finding) -> Gate:
     if finding.problems:
         return Gate(finding.name, False, "; ".join(finding.problems[:5]), "The restore is given up.")
     return Gate(finding.name, True, finding.result)
-
-
-def _maintenance_memory_mb(opened: Server) -> int:
-    """Return maintenance_work_mem for building indexes: twice shared_buffers, a hint of how large the machine is."""
-    ((shared, now),) = opened.rows(
-        "SELECT pg_size_bytes(current_setting('shared_buffers')) / 1048576,"
-        " pg_size_bytes(current_setting('maintenance_work_mem')) / 1048576"
-    )
-    return int(max(now, min(1024, 2 * shared)))

@@ -66,6 +66,8 @@ class Snapshot(NamedTuple):
     # sequence -> "table.column" that owns it; identities have theirs without being asked
     owned_sequences: dict[str, str]
     identity_sequences: frozenset[str]
+    # configuration -> its parser, and the dictionaries of each kind of token
+    text_search: dict[str, tuple[str, dict[str, str]]]
 
     def names(self, kind: str) -> set[str]:
         """Return the names of all objects of one kind."""
@@ -92,6 +94,7 @@ def read_snapshot(connection: Any) -> Snapshot:
             elif other_kind:
                 uses_objects.setdefault((kind, name), set()).add((other_kind, table))
         sequences = list(_rows(cursor, _SEQUENCES))
+        text_search = {row[0]: (row[1], row[2]) for row in _rows(cursor, _TEXT_SEARCH)}
     return Snapshot(
         read_catalog(connection),
         columns,
@@ -102,6 +105,7 @@ def read_snapshot(connection: Any) -> Snapshot:
         uses_objects,
         {name: owner for name, owner, internal in sequences if not internal},
         frozenset(name for name, _, internal in sequences if internal),
+        text_search,
     )
 
 
@@ -199,6 +203,18 @@ JOIN pg_class t ON t.oid = k.conrelid AND t.relnamespace = 'public'::regnamespac
 JOIN pg_class f ON f.oid = k.confrelid
 JOIN pg_constraint u ON u.conindid = k.conindid AND u.contype IN ('p', 'u')
 WHERE k.contype = 'f'
+"""
+
+_TEXT_SEARCH = """
+SELECT c.cfgname::text, quote_ident(n.nspname) || '.' || quote_ident(p.prsname),
+       coalesce((SELECT jsonb_object_agg(m.alias, m.dictionaries)
+                 FROM (SELECT t.alias, string_agg(m.mapdict::regdictionary::text, ', ' ORDER BY m.mapseqno)
+                       FROM pg_ts_config_map m JOIN ts_token_type(c.cfgparser) t ON t.tokid = m.maptokentype
+                       WHERE m.mapcfg = c.oid GROUP BY t.alias) AS m (alias, dictionaries)), '{}')
+FROM pg_ts_config c
+JOIN pg_ts_parser p ON p.oid = c.cfgparser
+JOIN pg_namespace n ON n.oid = p.prsnamespace
+WHERE c.cfgnamespace = 'public'::regnamespace
 """
 
 _SEQUENCES = """

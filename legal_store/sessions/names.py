@@ -26,6 +26,26 @@ class Tags(NamedTuple):
     firm: str
 
 
+class Place(NamedTuple):
+    """Where the record of an id lies, and the epochs that it has to carry."""
+
+    tags: Tags
+    hashed: str
+    record: str
+    user_epoch: str
+    firm_epoch: str
+
+    @property
+    def path(self) -> str:
+        """The place as text, to be noted in other records."""
+        return f"{self.tags.user}.{self.tags.firm}.{self.hashed}"
+
+    @property
+    def member(self) -> str:
+        """The entry in the firm's list."""
+        return f"{self.tags.user}.{self.hashed}"
+
+
 class Names:
     """Makes ids and the names of keys under one prefix and one secret."""
 
@@ -51,8 +71,17 @@ class Names:
             raise WrongUseError("A session id is a text of 1 to 512 characters.")
         return self._digest("session", session_id).hex()
 
-    def record(self, tags: Tags, hashed: str) -> str:
-        return f"{self._prefix}{{{tags.user}}}:{hashed}"
+    def place(self, tags: Tags, hashed: str) -> Place:
+        record = self.record(tags.user, hashed)
+        return Place(tags, hashed, record, self.user_epoch(tags.user), self.firm_epoch(tags.firm))
+
+    def place_of(self, path: str) -> Place:
+        """Return the place that Place.path wrote down."""
+        user_tag, firm_tag, hashed = path.split(".")
+        return self.place(Tags(user_tag, firm_tag), hashed)
+
+    def record(self, user_tag: str, hashed: str) -> str:
+        return f"{self._prefix}{{{user_tag}}}:{hashed}"
 
     def user_epoch(self, user_tag: str) -> str:
         return f"{self._prefix}{{{user_tag}}}@epoch"
@@ -69,6 +98,22 @@ class Names:
     def pointer(self, hashed: str) -> str:
         """The key that leads from an id of somebody else's making to its tags."""
         return f"{self._prefix}{{{hashed}}}@tags"
+
+    def is_record(self, key: bytes) -> bool:
+        return b"}:" in key
+
+    def is_index(self, key: bytes) -> bool:
+        return key.endswith(b"}@index")
+
+    def owner_and_hash(self, record: bytes) -> tuple[str, str]:
+        """Return user tag and hash of the name of a record."""
+        tag, _, hashed = record.decode().rpartition("}:")
+        return tag.rpartition("{")[2], hashed
+
+    def listed(self, index: bytes, member: bytes) -> tuple[str, str]:
+        """Return user tag and hash of the record that an entry of an index stands for: a firm's holds both."""
+        user_tag, _, hashed = member.decode().rpartition(".")
+        return user_tag or index.decode().rpartition("}")[0].rpartition("{")[2], hashed
 
     def _tag(self, kind: str, identity: str) -> str:
         return b32encode(self._digest(kind, identity)[:10]).decode().lower()

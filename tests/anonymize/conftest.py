@@ -1,17 +1,23 @@
-"""A migrated database with the demo firm, and the rules that the project ships."""
+"""A migrated database with the demo firm, the rules that the project ships, an export of it and where it goes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import psycopg2
 import pytest
 
-from legal_store.anonymize import Rules, read_rules
+from legal_store.anonymize import Rules, new_key, read_rules
+from legal_store.backup import MasterKey, export, generate_key
+from legal_store.backup.stores.local import LocalStore
 from legal_store.config import Settings, Url
 from legal_store.database import db
+from legal_store.importing import ImportPlan
+from legal_store.restore import find_source
+from legal_store.restore.databases import server
 from legal_store.seeding import seed
 from tests.conftest import CHECKOUT, Cluster
 
@@ -52,3 +58,74 @@ def run(connection: Any, statement: str, *values: Any) -> list[Any]:
     with connection, connection.cursor() as cursor:
         cursor.execute(statement, values or None)
         return cursor.fetchall() if cursor.description else []
+
+
+class Exported(NamedTuple):
+    """An export of the demo firm, its key, and everything of it that is personal for sure: names and addresses."""
+
+    store: LocalStore
+    name: str
+    key: MasterKey
+    key_file: Path
+    personal: frozenset[str]
+
+    @property
+    def data(self) -> Path:
+        return self.store.folder / f"{self.name}.dump.zst.enc"
+
+    def plan(self, parameters: dict[str, Any], rules: Rules, **different: Any) -> ImportPlan:
+        """What `invoke import-anonymized` would do, with the name typed."""
+        given: dict[str, Any] = {
+            "source": find_source(str(self.data), self.store, self.key),
+            "parameters": parameters,
+            "environment": "development",
+            "rules": rules,
+            "key": new_key(),
+            "migrations": CHECKOUT / "migrations",
+            "typed": parameters["dbname"],
+        }
+        return ImportPlan(**{**given, **different})
+
+
+PERSONAL = "SELECT name FROM clients UNION SELECT email FROM users UNION SELECT first_name FROM users"
+
+
+@pytest.fixture(scope="session")
+def exported(cluster: Cluster, seeded: str, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    folder = tmp_path_factory.mktemp("export")
+    store, key_file = LocalStore(folder / "exports"), folder / "key"
+    key = generate_key(key_file)
+    made = export({**cluster.parameters, "dbname": seeded}, [store], environment="production", master=key)
+    with closing(cluster.connect(seeded)) as connection:
+        personal = frozenset(value for (value,) in run(connection, PERSONAL))
+    return Exported(store, made.manifest.name, key, key_file, personal)
+
+
+@pytest.fixture
+def target(cluster: Cluster, template: str) -> Iterator[dict[str, Any]]:
+    """psycopg2 parameters of a development database with one firm of its own; what imports made of it goes, too."""
+    parameters: dict[str, Any] = {**cluster.parameters, "dbname": cluster.create(template)}
+    with closing(psycopg2.connect(**parameters)) as connection:
+        run(connection, "INSERT INTO firms (name, vat_id) VALUES ('Old', 'RO1')")
+    yield parameters
+    with server(parameters) as opened:
+        for left in opened.marked():
+            if left.of == parameters["dbname"]:
+                opened.drop(left.name)
+    cluster.drop(parameters["dbname"])
+
+
+def look(parameters: dict[str, Any], query: str, **different: Any) -> list[Any]:
+    """Return the rows, over a connection of its own."""
+    with closing(psycopg2.connect(**{**parameters, **different})) as connection:
+        return run(connection, query)
+
+
+def firms(parameters: dict[str, Any]) -> list[str]:
+    return [name for (name,) in look(parameters, "SELECT name FROM firms ORDER BY 1")]
+
+
+def kinds(parameters: dict[str, Any]) -> list[str]:
+    """What restores and imports of a database have on its server now."""
+    with server(parameters) as opened:
+        return [found.kind for found in opened.marked() if found.of == parameters["dbname"]]

@@ -33,8 +33,10 @@ from legal_store.models import (
     User,
     UserRole,
 )
+from tests.keyvalue.fixtures import one_server as key_value_server
 
-TREES = 10_000 if os.environ.get("LEGAL_STORE_SWEEP") == "full" else 300
+__all__ = ["key_value_server"]
+TREES = 10_000 if os.environ.get("LEGAL_STORE_SWEEP") == "full" else 150
 
 told: list[Change] = []
 

@@ -162,14 +162,17 @@ def test_none_is_kept_only_as_long_as_negative_ttl_says(cache: CacheManager) -> 
     assert len(calls) == 3
 
 
-def test_an_error_of_the_loader_reaches_everybody_who_waits_and_is_not_kept(cache: CacheManager) -> None:
+def test_an_error_of_the_loader_reaches_everybody_who_waits_and_is_not_kept(
+    cache: CacheManager, waiters: threading.Semaphore
+) -> None:
     calls: list[int] = []
     failures: list[BaseException] = []
     start = threading.Barrier(8)
 
     def load() -> Any:
         calls.append(1)
-        time.sleep(0.2)
+        for _ in range(7):
+            assert waiters.acquire(timeout=30)
         raise LookupError("no such case")
 
     def call() -> None:
@@ -255,7 +258,7 @@ def test_metrics_count_per_entity(cache: CacheManager) -> None:
     cache.get("document:1")
     found = {metrics.entity: metrics for metrics in cache.metrics()}
     assert (found["case"].hits, found["case"].misses, found["case"].loads) == (1, 2, 1)
-    assert 0.01 <= found["case"].load_seconds < 1
+    assert 0.01 <= found["case"].load_seconds < 60
     assert found["case"].hit_rate == pytest.approx(1 / 3)
     assert found["document"].misses == 1
 

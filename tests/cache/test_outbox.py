@@ -16,8 +16,11 @@ from legal_store.database import changes
 from legal_store.errors import ServerUnavailableError
 from legal_store.models import Case
 from tests.cache.test_events import CASE, DOCUMENTS, EVERYTHING, World, filled, gone
+from tests.keyvalue.fixtures import one_server as key_value_server
 from tests.keyvalue.servers import RunningServer, free_port
 from tests.proxy import TcpProxy
+
+__all__ = ["key_value_server"]
 
 
 @pytest.fixture

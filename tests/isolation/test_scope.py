@@ -50,7 +50,7 @@ def test_what_belongs_to_no_firm_needs_no_scope() -> None:
     assert "skills" in Skill.select().sql()[0]
 
 
-@pytest.mark.parametrize("given", [A, str(A), A.hex, Firm(id=A)])
+@pytest.mark.parametrize("given", [A, str(A), A.hex, Firm(id=A)], ids=["UUID", "text", "digits", "row"])
 def test_a_firm_is_named_by_id_text_or_row(given: object) -> None:
     with legal_store.firm(given) as firm_id:
         assert firm_id == A == legal_store.current_firm()

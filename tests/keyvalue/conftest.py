@@ -1,3 +1,3 @@
-from tests.keyvalue.fixtures import key_value_server, raw, redis_url
+from tests.keyvalue.fixtures import key_value_server, patience, raw, redis_url
 
-__all__ = ["key_value_server", "raw", "redis_url"]
+__all__ = ["key_value_server", "patience", "raw", "redis_url"]

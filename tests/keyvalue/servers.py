@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import subprocess
@@ -11,6 +12,18 @@ from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
+
+from tests.conftest import CHECKOUT
+
+
+def documented_rights(*, cluster: bool = False) -> list[str]:
+    """The rights that docs/cache-and-sessions.md recommends, as arguments of ACL SETUSER."""
+    page = (CHECKOUT / "docs" / "cache-and-sessions.md").read_text()
+    found = re.search(r"ACL SETUSER service on >PASSWORD (.*?)\n\n", page, re.DOTALL)
+    more = re.search(r"In a cluster also `([^`]*)`", page)
+    assert found is not None
+    assert more is not None
+    return [*found[1].split(), *(more[1].split() if cluster else ())]
 
 
 class RunningServer(NamedTuple):

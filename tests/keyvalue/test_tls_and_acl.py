@@ -12,19 +12,14 @@ import pytest
 from legal_store.cache import CacheManager
 from legal_store.errors import ServerUnavailableError
 from legal_store.sessions import SessionManager
-from tests.keyvalue.servers import program, running, wait_for
+from tests.keyvalue.servers import documented_rights, free_port, program, running, wait_for
 
 SECRET = "a secret of at least thirty-two characters"
 PASSWORD = "w0rd-0f-the-service"
 FIRM = uuid.UUID(int=1)
 
-# what docs/cache-and-sessions.md recommends
-RIGHTS = (
-    "-@all +@read +@write +@scripting +@connection +info +dbsize +scan +ping +time",
-    "-keys -flushdb -flushall -swapdb",
-)
 USERS = (
-    f"user service on >{PASSWORD} ~cache:* ~session:* resetchannels {' '.join(RIGHTS)}",
+    f"user service on >{PASSWORD} {' '.join(documented_rights())}",
     f"user reader on >{PASSWORD} ~cache:* resetchannels -@all +get +mget +@connection",
     "user default off",
 )
@@ -43,8 +38,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path
         "--tls-ca-cert-file", str(folder / "ca.crt"), "--tls-auth-clients", "no",
         "--aclfile", str(folder / "users.acl"),
     )  # fmt: skip
-    from tests.keyvalue.servers import free_port
-
     tls_port = free_port()
     with running(path, folder, "--tls-port", str(tls_port), *options, port=0, plain=False):
         wait_for(tls_port)

@@ -97,6 +97,27 @@ def test_files_without_an_order_are_refused_before_anything_runs(empty_database:
     assert catalog(empty_database) == {}
 
 
+def test_every_name_that_cannot_be_ordered_is_listed(tmp_path: Path) -> None:
+    long = f"20250101000000_{'x' * 49}.sql"
+    for name in ("1_short.sql", "001-dash.sql", "001_Capital.sql", "2025_year.py", long):
+        (tmp_path / name).write_text("SELECT 1;")
+    with pytest.raises(MigrationError) as caught:
+        read_migrations(tmp_path)
+    for name in ("1_short.sql", "001-dash.sql", "001_Capital.sql", "2025_year.py"):
+        assert f"{name}: not {{number}}_{{name}} or {{timestamp}}_{{name}}, in small letters" in str(caught.value)
+    assert f"{long}: longer than 63 bytes" in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read_as_what_it_claims_to_be_is_named(empty_database: Url, tmp_path: Path) -> None:
+    (tmp_path / "001_latin.sql").write_bytes("SELECT 'ș';".encode("utf-16"))
+    with pytest.raises(MigrationError, match=r"001_latin.sql is not UTF-8: .*Save it as UTF-8"):
+        deploy(parameters(empty_database), tmp_path)
+    (tmp_path / "001_latin.sql").unlink()
+    (tmp_path / "20250101000000_empty.py").write_text("x = 1\n")
+    with pytest.raises(MigrationError, match=r"20250101000000_empty.py has no function migrate\(\)"):
+        deploy(parameters(empty_database), tmp_path)
+
+
 def test_a_missing_folder_is_named(empty_database: Url, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"There is no folder of migrations at .*nowhere"):
         deploy(parameters(empty_database), tmp_path / "nowhere")

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 
 from legal_store.config import Url
 from legal_store.database.scope import SERVICE_ROLE
-from legal_store.errors import RefusedError, WrongUseError
+from legal_store.errors import MigrationError, RefusedError, WrongUseError
 from legal_store.migrate import deploy
 from legal_store.migrate.corrections import undo
+from legal_store.migrate.declared_file import read_declared
 from legal_store.migrate.develop import check, generate, keep
-from legal_store.migrate.generate import read_declared
+from legal_store.migrate.files import read_migrations
 from legal_store.migrate.plan import plan
+from legal_store.migrate.proof import refuse_other_schema
 from legal_store.models.declared import SCHEMA
 from legal_store.schema.ddl import create_service_role
-from legal_store.schema.objects import Schema
-from tests.conftest import MIGRATIONS
+from legal_store.schema.objects import Schema, TextSearchConfiguration
+from legal_store.schema.snapshot import read_snapshot
+from tests.conftest import MIGRATIONS, Cluster
 from tests.migrate.random_models import Spec, schema_of, tidy
 from tests.migrate.support import catalog, parameters, run, write
 
@@ -35,21 +42,31 @@ def schema(renamed: tuple[Any, ...] = (), **tables: Fields) -> Schema:
 NOTES: Fields = {"title": ("text", False, None), "pages": ("int", True, None)}
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return write(
-        tmp_path / "migrations",
+@pytest.fixture(scope="module")
+def first_day(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """A database and a folder that agree with a model of notes, with two rows; to be copied."""
+    folder = write(
+        tmp_path_factory.mktemp("first_day") / "migrations",
         a000_extensions='CREATE EXTENSION "uuid-ossp"; CREATE EXTENSION vector;' + create_service_role(SERVICE_ROLE),
     )
+    name = cluster.create()
+    deploy(parameters(cluster.url(name)), folder)
+    step(cluster.url(name), folder, schema(notes=NOTES), "notes")
+    run(cluster.url(name), "INSERT INTO notes (title, pages) VALUES ('a', 1), ('b', NULL)")
+    yield name, folder
+    cluster.drop(name)
 
 
 @pytest.fixture
-def developed(empty_database: Url, folder: Path) -> Url:
-    """A database and a folder that agree with a model of notes, with two rows."""
-    deploy(parameters(empty_database), folder)
-    step(empty_database, folder, schema(notes=NOTES), "notes")
-    run(empty_database, "INSERT INTO notes (title, pages) VALUES ('a', 1), ('b', NULL)")
-    return empty_database
+def folder(first_day: tuple[str, Path], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(first_day[1], tmp_path / "migrations"))
+
+
+@pytest.fixture
+def developed(cluster: Cluster, first_day: tuple[str, Path]) -> Iterator[Url]:
+    name = cluster.create(first_day[0])
+    yield cluster.url(name)
+    cluster.drop(name)
 
 
 def step(url: Url, folder: Path, wanted: Schema, name: str, **options: Any) -> Path:
@@ -104,6 +121,20 @@ def test_a_rename_is_asked_for_and_never_taken_for_granted(developed: Url, folde
     assert run(developed, "SELECT heading FROM notes ORDER BY 1") == [("a",), ("b",)]
 
 
+def test_what_a_hint_leaves_over_is_asked_about_too(developed: Url, folder: Path) -> None:
+    names = ("court", "judge", "place", "magistrate")
+    court, judge, place, magistrate = ({name: ("text", True, None)} for name in names)
+    step(developed, folder, schema(notes={**NOTES, **court, **judge}), "court")
+    wanted = schema(notes={**NOTES, **place, **magistrate})
+    hint = ["notes.judge=notes.magistrate"]
+    with pytest.raises(WrongUseError, match=r"1 changes may be renames.*: notes.court=notes.place\. "):
+        generate(parameters(developed), folder, wanted, renames=hint)
+    asked: list[str] = []
+    proposal = generate(parameters(developed), folder, wanted, ask=lambda rename: asked.append(str(rename)) or False)
+    assert sorted(asked) == sorted(f"notes.{was}=notes.{now}" for was in names[:2] for now in names[2:])
+    assert {losing.what.split()[2] for losing in proposal.losing} == {"notes.court", "notes.judge"}
+
+
 @pytest.mark.parametrize("how", ["flag", "model"])
 def test_a_rename_can_be_declared(how: str, developed: Url, folder: Path) -> None:
     fields = {"heading": NOTES["title"], "pages": NOTES["pages"]}
@@ -113,6 +144,71 @@ def test_a_rename_can_be_declared(how: str, developed: Url, folder: Path) -> Non
         step(developed, folder, schema((("notes", "title", "heading"),), notes=fields), "heading")
     step(developed, folder, schema((("papers", "notes"),), papers=fields), "papers")
     assert run(developed, "SELECT heading FROM papers ORDER BY 1") == [("a",), ("b",)]
+
+
+def test_a_hint_or_a_name_that_fits_nothing_is_an_error(developed: Url, folder: Path) -> None:
+    renamed = schema(notes={"heading": NOTES["title"], "pages": NOTES["pages"]})
+    for options, message in (
+        ({"renames": ["notes.typo=notes.heading"]}, "--rename notes.typo=notes.heading fits nothing"),
+        ({"renames": ["notes.title=notes.typo"]}, "--rename notes.title=notes.typo fits nothing"),
+        ({"renames": ["papers=sheets"]}, "--rename papers=sheets fits nothing"),
+        ({"renames": ["notes.title=notes.heading", "notes.id=notes.heading"]}, "--rename notes.id=.* fits nothing"),
+        ({"renames": ["notes.title"]}, "'notes.title' is no rename. Write OLD=NEW"),
+        ({"renames": ["notes.title=heading"]}, "'notes.title=heading' is no rename"),
+        ({"drop": ["column notes.typo"]}, "--drop 'column notes.typo' names nothing that the migrations make"),
+        ({"drop": ["column notes.pages"]}, "--drop 'column notes.pages': a model declares it"),
+    ):
+        with pytest.raises(WrongUseError, match=message):
+            generate(parameters(developed), folder, renamed, ask=lambda rename: True, **options)
+
+
+def test_a_name_that_no_file_can_have_is_refused(developed: Url, folder: Path) -> None:
+    proposal = generate(parameters(developed), folder, schema(notes={**NOTES, "due": ("date", True, None)}))
+    for name in ("Add due", "x" * 49, "../due", ""):
+        with pytest.raises(WrongUseError, match="is no name for a migration"):
+            keep(folder, proposal, name)
+    assert len(read_migrations(folder)) == 2
+
+
+def test_where_the_way_back_does_not_lead_back_the_file_says_why(developed: Url, folder: Path) -> None:
+    trigrams = schema(notes=NOTES)._replace(extensions=("uuid-ossp", "vector", "pg_trgm"))
+    path = step(developed, folder, trigrams, "trigrams")
+    assert "irreversible = 'The way back does not lead back; 1 objects differ:" in path.read_text()
+    assert "extension pg_trgm is not expected" in path.read_text()
+    with pytest.raises(MigrationError, match=r"trigrams.py cannot be undone: The way back does not lead back"):
+        undo(parameters(developed), folder)
+
+
+def test_a_change_that_postgresql_does_not_let_through_is_shown_and_nothing_written(
+    developed: Url, folder: Path
+) -> None:
+    write(folder, a20990101000000_rule="CREATE RULE r AS ON UPDATE TO notes WHERE new.pages > 9 DO INSTEAD NOTHING;")
+    deploy(parameters(developed), folder)
+    retyped = schema(notes={**NOTES, "pages": ("big", True, None)})
+    with pytest.raises(MigrationError, match=r"does not run: cannot alter type of a column used by a .*ALTER TABLE"):
+        generate(parameters(developed), folder, retyped)
+
+
+def test_a_schema_that_is_not_the_goal_fails_the_proof(developed: Url) -> None:
+    with closing(psycopg2.connect(developed)) as connection, connection.cursor() as cursor:
+        goal = read_snapshot(connection)
+        refuse_other_schema(connection, goal, "It is something else")
+        cursor.execute("CREATE TABLE extra ()")
+        with pytest.raises(MigrationError, match=r"It is something else; 1 objects differ:\n  - table extra is not"):
+            refuse_other_schema(connection, goal, "It is something else")
+
+
+def test_text_search_configurations_come_change_and_go(developed: Url, folder: Path) -> None:
+    before = catalog(developed)
+    plain = schema(notes=NOTES)
+    english = plain._replace(text_search=(TextSearchConfiguration("words", "english", "simple"),))
+    step(developed, folder, english, "words")
+    stemmed = plain._replace(text_search=(TextSearchConfiguration("words", "simple", "romanian_stem, simple"),))
+    step(developed, folder, stemmed, "stems")
+    assert generate(parameters(developed), folder, plain).up == ['DROP TEXT SEARCH CONFIGURATION "words"']
+    for _ in range(2):
+        undo(parameters(developed), folder)
+    assert catalog(developed) == before
 
 
 def test_what_no_model_declares_is_reported_and_never_dropped(developed: Url, folder: Path) -> None:

@@ -13,7 +13,8 @@ import pytest
 
 from legal_store.config import Url
 from legal_store.errors import LegalStoreError
-from legal_store.migrate.generate import model_hints, propose_on
+from legal_store.migrate.generate import propose_on
+from legal_store.migrate.rename_decision import model_hints
 from legal_store.schema.ddl import create_statements
 from legal_store.schema.snapshot import read_snapshot
 from tests.migrate.random_models import changed, random_spec, schema_of

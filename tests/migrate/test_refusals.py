@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -13,11 +11,13 @@ import pytest
 from legal_store.config import Settings, Url
 from legal_store.errors import MigrationError, OperationFailedError, RefusedError, WrongUseError
 from legal_store.migrate import deploy, history, status
+from legal_store.migrate.apply import Event
 from legal_store.migrate.budget import LockBudget
 from legal_store.migrate.corrections import baseline, plan_undo, reset, resolve, undo
+from legal_store.migrate.plan import plan
 from tests.migrate.support import catalog, parameters, run, write
 
-FIRST = "-- first\nCREATE TABLE first (id int);\n-- migrate:down\n"
+OFF = "-- transaction: off\n"
 
 
 @pytest.fixture
@@ -44,6 +44,7 @@ def test_an_edited_file_is_refused_by_name(deployed: Url, folder: Path) -> None:
     assert caught.value.exit_code == 2
     assert ("table", "third") not in catalog(deployed)
     assert status(parameters(deployed), folder).edited == ["001_first"]
+    assert not status(parameters(deployed), folder).clean
 
 
 def test_a_change_of_comments_and_white_space_is_a_warning(deployed: Url, folder: Path) -> None:
@@ -132,6 +133,8 @@ def test_a_failed_stepwise_migration_waits_for_a_decision_and_goes_on_after_retr
         deploy(parameters(deployed), folder)
     with pytest.raises(RefusedError, match=r"003_third failed and nobody has said what is true"):
         deploy(parameters(deployed), folder)
+    assert status(parameters(deployed), folder).failed == ["003_third"]
+    assert not status(parameters(deployed), folder).clean
     write(folder, a003_third=STEPWISE.format("SELECT 1;"))
     assert resolve(parameters(deployed), folder, "003", "retry") == "003_third"
     assert deploy(parameters(deployed), folder).applied == ["003_third"]
@@ -254,6 +257,97 @@ def test_deploying_in_production_marks_the_database_which_then_refuses_to_be_res
         reset(parameters(deployed), folder, Settings(database_url=deployed))
 
 
+def test_a_deploy_stops_before_the_next_file_when_its_lock_is_lost(empty_database: Url, folder: Path) -> None:
+    end_lock = (
+        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1"
+        " AND (classid::bigint << 32 | objid::bigint) = hashtext('legal_store migrations')"
+    )
+
+    def cut(event: Event) -> None:
+        if (event.moment, event.migration) == ("committed", "001_first"):
+            run(empty_database, end_lock)
+
+    with pytest.raises(OperationFailedError, match=r"lock between deployers was lost before 002_second.*are applied"):
+        deploy(parameters(empty_database), folder, observe=cut)
+    assert status(parameters(empty_database), folder).applied == ["001_first"]
+    assert deploy(parameters(empty_database), folder).applied == ["002_second"]
+
+
+def test_what_another_login_left_running_is_named(deployed: Url, folder: Path) -> None:
+    write(folder, a003_third="CREATE TABLE third ();")
+    run(deployed, "CREATE ROLE deployer LOGIN; GRANT ALL ON _migrations, _migrations_catalog TO deployer")
+    try:
+        with closing(psycopg2.connect(deployed)) as left, left.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(hashtext('legal_store migration worker'))")
+            with pytest.raises(
+                OperationFailedError, match=f"may not end: session {left.info.backend_pid} .*Deploy as that login"
+            ):
+                deploy({**parameters(deployed), "user": "deployer"}, folder)
+    finally:
+        run(deployed, "DROP OWNED BY deployer; DROP ROLE deployer")
+    assert ("table", "third") not in catalog(deployed)
+
+
+def test_undo_refuses_what_is_not_there_missing_or_edited(deployed: Url, folder: Path) -> None:
+    edit(folder / "002_second.sql", "DROP TABLE second", "DROP TABLE first")
+    with pytest.raises(RefusedError, match=r"002_second was edited after it was applied, so that its way back may not"):
+        undo(parameters(deployed), folder)
+    (folder / "002_second.sql").unlink()
+    with pytest.raises(RefusedError, match=r"The file of 002_second is missing. Restore it from version control"):
+        undo(parameters(deployed), folder)
+    assert ("table", "second") in catalog(deployed)
+    run(deployed, "UPDATE _migrations SET rolled_back_at = now()")
+    with pytest.raises(WrongUseError, match="No migration is applied, so there is none to undo"):
+        undo(parameters(deployed), folder)
+
+
+def test_an_irreversible_migration_says_why_it_cannot_be_undone(deployed: Url, folder: Path) -> None:
+    text = 'irreversible = "the old values are gone"\n\n\ndef migrate(m, d, *, fake=False): pass\n\n\n'
+    write(folder, a20250101000000_last_py=text + "def rollback(m, d, *, fake=False): pass\n")
+    deploy(parameters(deployed), folder)
+    with pytest.raises(MigrationError, match=r"_last.py cannot be undone: the old values are gone\. Restore a backup"):
+        undo(parameters(deployed), folder)
+    write(folder, a20250101000001_sql="-- irreversible: so is this.\nCREATE TABLE third ();")
+    deploy(parameters(deployed), folder)
+    with pytest.raises(MigrationError, match=r"_sql.sql cannot be undone: so is this\. Restore a backup"):
+        undo(parameters(deployed), folder)
+    assert status(parameters(deployed), folder).clean
+
+
+def test_a_decision_that_does_not_fit_is_refused(deployed: Url, folder: Path) -> None:
+    write(folder, a003_third="CREATE TABLE third ();")
+    for name, decision, message in (
+        ("003_third", "rolled-back", "003_third is pending: it cannot be resolved as rolled-back"),
+        ("003_third", "retry", "003_third is pending: it cannot be resolved as retry"),
+        ("002_second", "applied", "002_second is applied: it cannot be resolved as applied"),
+    ):
+        with pytest.raises(WrongUseError, match=message):
+            resolve(parameters(deployed), folder, name, decision)
+    (folder / "002_second.sql").unlink()
+    with pytest.raises(WrongUseError, match="002_second is applied, and its file is missing: it cannot be resolved as"):
+        resolve(parameters(deployed), folder, "002_second", "applied")
+    assert resolve(parameters(deployed), folder, "002_second", "rolled-back") == "002_second"
+
+
+def test_reset_that_cannot_have_the_tables_drops_nothing(deployed: Url, folder: Path) -> None:
+    with closing(psycopg2.connect(deployed)) as busy, busy.cursor() as cursor:
+        cursor.execute("SELECT * FROM first")
+        with pytest.raises(OperationFailedError, match=r"could not be dropped: .*lock timeout.*Nothing was dropped"):
+            reset(parameters(deployed), folder, Settings(database_url=deployed), lock_timeout_ms=100)
+    assert ("table", "first") in catalog(deployed)
+
+
+def test_plan_refuses_what_deploy_would_and_shows_the_rest_of_an_interrupted_one(deployed: Url, folder: Path) -> None:
+    write(folder, a003_third=STEPWISE.format("SELECT 1 / 0;"))
+    with pytest.raises(MigrationError):
+        deploy(parameters(deployed), folder)
+    with pytest.raises(RefusedError, match="003_third failed and nobody has said what is true"):
+        plan(parameters(deployed), folder)
+    write(folder, a003_third=STEPWISE.format("SELECT 1;"))
+    resolve(parameters(deployed), folder, "003_third", "retry")
+    assert [statement.line for statement in plan(parameters(deployed), folder).statements] == [3, 4]
+
+
 def test_transaction_control_psql_commands_and_copy_data_are_refused(empty_database: Url, tmp_path: Path) -> None:
     for number, (text, message) in enumerate(
         (
@@ -261,93 +355,11 @@ def test_transaction_control_psql_commands_and_copy_data_are_refused(empty_datab
             ("\\set x 1\nSELECT 1", r"line 1: a psql command \(\\set\) is not SQL"),
             ("COPY t FROM STDIN;\n1\n\\.\n", "line 1: COPY FROM STDIN"),
             ("SELECT 'open", "001_bad.sql: The quote that begins on line 1 never ends"),
+            ("-- migrate:up\n-- migrate:up\n", "The marker `-- migrate:up` stands twice"),
+            (OFF + "CREATE INDEX CONCURRENTLY ON t (id)", "An index without a name cannot be found again"),
         )
     ):
         folder = write(tmp_path / str(number), a001_bad=text)
         with pytest.raises(MigrationError, match=message):
             deploy(parameters(empty_database), folder)
         assert catalog(empty_database) == {}
-
-
-def test_a_pooler_in_transaction_mode_is_refused_with_the_cause(deployed: Url, folder: Path) -> None:
-    with _Pooler(parameters(deployed)["host"], parameters(deployed)["port"]) as port:
-        through = {**parameters(deployed), "host": "127.0.0.1", "port": str(port), "sslmode": "disable"}
-        with pytest.raises(RefusedError, match=r"a pooler in transaction mode.*Deploy through the direct address"):
-            deploy(through, folder)
-
-
-class _Pooler:
-    """A proxy that, as poolers do, tells each client a process id of its own and serves all from one server process.
-
-    It understands just enough of the protocol: one server session, shared; a client's query is passed on, the answer
-    returned.
-    """
-
-    def __init__(self, host: str, port: str) -> None:
-        self._address = f"{host}/.s.PGSQL.{port}"
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._server: socket.socket | None = None
-        self._hello = b""
-        self._turn = threading.Lock()
-
-    def __enter__(self) -> int:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return int(self._listener.getsockname()[1])
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.close()
-        if self._server is not None:
-            self._server.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
-        with client:
-            length = int.from_bytes(client.recv(4), "big")
-            startup = client.recv(length - 4)
-            with self._turn:
-                if self._server is None:
-                    self._server = socket.socket(socket.AF_UNIX)
-                    self._server.connect(self._address)
-                    self._server.sendall(length.to_bytes(4, "big") + startup)
-                    self._hello = self._until_ready()
-            client.sendall(_with_other_pid(self._hello))
-            while (message := client.recv(65536)) and message[:1] != b"X":
-                with self._turn:
-                    self._server.sendall(message)
-                    answer = self._until_ready()
-                client.sendall(answer)
-
-    def _until_ready(self) -> bytes:
-        assert self._server is not None
-        answer = b""
-        while not _complete(answer):
-            answer += self._server.recv(65536)
-        return answer
-
-
-def _messages(stream: bytes) -> list[tuple[bytes, int, int]]:
-    found, position = [], 0
-    while position + 5 <= len(stream):
-        length = int.from_bytes(stream[position + 1 : position + 5], "big") + 1
-        found.append((stream[position : position + 1], position, length))
-        position += length
-    return found
-
-
-def _complete(stream: bytes) -> bool:
-    messages = _messages(stream)
-    return bool(messages) and messages[-1][0] == b"Z" and messages[-1][1] + messages[-1][2] == len(stream)
-
-
-def _with_other_pid(hello: bytes) -> bytes:
-    for kind, position, _ in _messages(hello):
-        if kind == b"K":
-            return hello[: position + 5] + (4_000_000).to_bytes(4, "big") + hello[position + 9 :]
-    return hello

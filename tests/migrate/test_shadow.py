@@ -88,6 +88,19 @@ def test_a_given_database_is_emptied_before_and_after_each_use(cluster: Cluster,
         cluster.drop(name)
 
 
+def test_a_given_database_serves_one_run_at_a_time(cluster: Cluster, empty_database: Url) -> None:
+    name = cluster.create()
+    try:
+        with (
+            shadow(parameters(empty_database), url=cluster.url(name)),
+            pytest.raises(OperationFailedError, match=f"database of {SHADOW_URL} is in use by another run"),
+            shadow(parameters(empty_database), url=cluster.url(name), wait_seconds=0.2),
+        ):
+            pass
+    finally:
+        cluster.drop(name)
+
+
 def test_a_given_database_with_other_contents_is_refused_and_kept(cluster: Cluster, empty_database: Url) -> None:
     name = cluster.create()
     try:

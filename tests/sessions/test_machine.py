@@ -6,7 +6,6 @@ import os
 from typing import Any, ClassVar
 
 import pytest
-import redis
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule, run_state_machine_as_test
@@ -33,6 +32,7 @@ class Sessions(RuleBasedStateMachine):
         self.model: dict[str, dict[str, Any]] = {}
         self.versions: dict[str, Any] = {}
         self.retired: set[str] = set()
+        self.families: dict[str, set[str]] = {}  # the ids that one session has or had
         self.revocations: dict[tuple[str, str], int] = {}
 
     def teardown(self) -> None:
@@ -52,6 +52,8 @@ class Sessions(RuleBasedStateMachine):
         self.sessions.set(name, {**data, "userId": user, "firmId": firm})
         self.model[name] = {**data, "userId": user, "firmId": firm}
         self.retired.discard(name)
+        self.families.get(name, set()).discard(name)
+        self.families[name] = {name}
         return name
 
     @rule(target=tickets, user=users, firm=firms)
@@ -94,6 +96,9 @@ class Sessions(RuleBasedStateMachine):
             return session_id
         heir = self.sessions.rotate(session_id, {"x": "rotated"}, grace=grace)
         self.model[heir.id] = {**self.model[session_id], "x": "rotated"}
+        family = self.families.setdefault(session_id, {session_id})
+        family.add(heir.id)
+        self.families[heir.id] = family
         if grace:
             self.retired.add(session_id)
         else:
@@ -108,8 +113,9 @@ class Sessions(RuleBasedStateMachine):
     def delete(self, session_id: str) -> None:
         existed = self.sessions.delete(session_id)
         assert existed or session_id not in self.model  # the record of a revoked session may still be there
-        self.model.pop(session_id, None)
-        self.retired.discard(session_id)
+        for related in self.families.get(session_id, {session_id}):
+            self.model.pop(related, None)
+            self.retired.discard(related)
 
     @rule(user=users)
     def delete_user_sessions(self, user: str) -> None:
@@ -159,7 +165,8 @@ class Sessions(RuleBasedStateMachine):
 @pytest.mark.sweep
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "encrypted"])
-def test_sessions_are_what_a_dict_would_be(redis_url: str, raw: redis.Redis, encrypted: bool) -> None:
+def test_sessions_are_what_a_dict_would_be(redis_url: str, encrypted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("legal_store.sessions.store.FORGOTTEN_AFTER", 3600)
     Sessions.url, Sessions.encrypted = redis_url, encrypted
     examples = 500 if FULL else 15
     run_state_machine_as_test(

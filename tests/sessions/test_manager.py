@@ -54,15 +54,17 @@ def test_an_id_is_new_long_and_carries_nothing_readable(sessions: SessionManager
 
 def test_a_dump_of_redis_holds_no_id_and_opens_no_session(sessions: SessionManager, raw: redis.Redis) -> None:
     created = sessions.create(PARTNER)
+    rotated = sessions.rotate(created.id)
     sessions.set("chosen-by-the-service", PARTNER)
     dump = b"\n".join(_everything(raw))
     assert created.id.rpartition(".")[2].encode() not in dump
+    assert rotated.id.rpartition(".")[2].encode() not in dump
     assert b"chosen-by-the-service" not in dump
     for candidate in re.findall(rb"[A-Za-z0-9_.\-]{8,}", dump):
         text = candidate.decode()
         prefix = created.id.rpartition(".")[0]
         assert sessions.get(text) is None
-        assert sessions.get(f"{prefix}.{text}") is None
+        assert sessions.get(f"{prefix}.{text}") is sessions.get(f"v1.{text}") is None
 
 
 def _everything(raw: redis.Redis) -> Iterator[bytes]:
@@ -121,29 +123,71 @@ def test_ids_must_be_texts_of_a_sensible_length(sessions: SessionManager) -> Non
             sessions.get(wrong)  # type: ignore[arg-type]
 
 
-def test_a_session_ends_after_its_idle_time_unless_it_is_refreshed(redis_url: str) -> None:
-    sessions = SessionManager(redis_url, secret=SECRET, idle=0.5, absolute=60)
-    kept, left = sessions.create(PARTNER), sessions.create(PARTNER)
-    for _ in range(4):
-        time.sleep(0.2)
-        assert sessions.refresh(kept.id)
-    assert sessions.exists(kept.id)
-    assert not sessions.exists(left.id)
-    assert not sessions.refresh(left.id)
-    sessions.close()
+def record_of(raw: redis.Redis) -> bytes:
+    """The name of the only record there is."""
+    (found,) = raw.scan_iter("*}:*")
+    return bytes(found)
 
 
-def test_no_refresh_and_no_update_carries_a_session_beyond_its_absolute_end(redis_url: str) -> None:
-    sessions = SessionManager(redis_url, secret=SECRET, idle=0.5, absolute=0.8)
+def test_redis_ends_a_session_after_its_idle_time(redis_url: str) -> None:
+    sessions = SessionManager(redis_url, secret=SECRET, idle=0.2, absolute=60)
     created = sessions.create(PARTNER)
-    ended = time.monotonic() + 0.8
-    with pytest.raises(SessionGoneError):
-        while time.monotonic() < ended + 5:
-            sessions.update(created.id, lambda data: data.update(n=data.get("n", 0) + 1))
-            sessions.refresh(created.id)
-            time.sleep(0.05)
-    assert ended - 0.2 < time.monotonic() < ended + 1
+    deadline = time.monotonic() + 20
+    while sessions.exists(created.id) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not sessions.exists(created.id)
+    assert not sessions.refresh(created.id)
     sessions.close()
+
+
+def test_refreshing_and_writing_start_the_idle_time_anew_but_reading_does_not(
+    sessions: SessionManager, raw: redis.Redis
+) -> None:
+    created = sessions.create(PARTNER)
+    name, day = record_of(raw), 86_400
+    for call, idle in (
+        (lambda: sessions.get(created.id), 1000),
+        (lambda: sessions.refresh(created.id), day),
+        (lambda: sessions.update(created.id, {"a": 1}), day),
+    ):
+        raw.expire(name, 1000)
+        call()
+        assert idle - 100 < raw.ttl(name) <= idle
+
+
+def test_no_refresh_and_no_write_and_no_new_id_carries_a_session_beyond_its_absolute_end(
+    sessions: SessionManager, raw: redis.Redis
+) -> None:
+    created = sessions.create(PARTNER)
+    end = raw.time()[0] + 500
+    raw.hset(record_of(raw), "x", end * 1000)
+    sessions.refresh(created.id)
+    assert raw.ttl(record_of(raw)) <= 500
+    sessions.update(created.id, {"a": 1})
+    assert raw.ttl(record_of(raw)) <= 500
+    promoted = sessions.update(created.id, {"role": "Administrator"})
+    assert all(raw.ttl(name) <= 500 for name in raw.scan_iter("*}:*"))
+    assert promoted.info.expires_at.timestamp() == end
+    assert promoted.info.created_at == created.info.created_at
+
+
+def test_a_life_of_its_own_stays_a_sessions_own(sessions: SessionManager, raw: redis.Redis) -> None:
+    sessions.set("kiosk", PARTNER, ttl=60)
+    name = record_of(raw)
+    for write in (sessions.refresh, lambda found: sessions.update(found, {"a": 1})):
+        write("kiosk")
+        assert 0 < raw.ttl(name) <= 60
+    rotated = sessions.rotate("kiosk")
+    assert sessions.refresh(rotated.id)
+    assert all(0 < raw.ttl(name) <= 60 for name in raw.scan_iter("*}:*"))
+
+
+@pytest.mark.parametrize("ttl", [0, -1, float("nan"), float("inf")])
+def test_a_session_lives_some_time_and_not_for_ever(sessions: SessionManager, redis_url: str, ttl: float) -> None:
+    with pytest.raises(WrongUseError, match="more than 0 seconds"):
+        sessions.set("kiosk", PARTNER, ttl=ttl)
+    with pytest.raises(WrongUseError, match="more than 0 seconds"):
+        SessionManager(redis_url, idle=ttl)
 
 
 def test_the_default_life_is_a_day(sessions: SessionManager, raw: redis.Redis) -> None:
@@ -197,9 +241,10 @@ def test_saving_a_session_that_was_deleted_or_revoked_brings_nothing_back(sessio
             sessions.update(created.id, {"a": 1})
 
 
-def test_a_change_of_privileges_gives_a_new_id_and_a_short_grace(sessions: SessionManager) -> None:
+def test_a_change_of_privileges_gives_a_new_id_and_a_short_grace(sessions: SessionManager, raw: redis.Redis) -> None:
     created = sessions.create(PARTNER, device="Firefox on Linux")
-    promoted = sessions.update(created.id, {"role": "Administrator"}, grace=0.5)
+    old_record = record_of(raw)
+    promoted = sessions.update(created.id, {"role": "Administrator"}, grace=60)
     assert promoted.id != created.id
     assert promoted["role"] == "Administrator"
     assert promoted.info.device == "Firefox on Linux"
@@ -211,10 +256,101 @@ def test_a_change_of_privileges_gives_a_new_id_and_a_short_grace(sessions: Sessi
         sessions.update(created.id, {"a": 1})
     with pytest.raises(SessionConflictError):
         sessions.rotate(created.id)
-    time.sleep(0.6)
+    sessions.refresh(created.id)
+    assert 0 < raw.ttl(old_record) <= 60
+    raw.unlink(old_record)  # what Redis does then
     assert sessions.get(created.id) is None
     assert sessions.get(promoted.id) is not None
     assert [info.ref for info in sessions.list_user_sessions("123")] == [promoted.info.ref]
+
+
+def test_a_logout_ends_a_session_under_its_old_and_its_new_id(sessions: SessionManager) -> None:
+    for grace in (60, 0):
+        for named in range(3):
+            created = sessions.create(PARTNER)
+            ids = [created.id]
+            for _ in range(2):
+                ids.append(sessions.rotate(ids[-1], grace=grace).id)
+            sessions.delete(ids[named])
+            assert not any(map(sessions.exists, ids)), (grace, named)
+    assert sessions.list_user_sessions("123") == sessions.list_firm_sessions("firm-456") == []
+
+
+def test_a_chosen_id_that_is_used_again_does_not_end_with_the_session_that_it_led_to(
+    sessions: SessionManager,
+) -> None:
+    sessions.set("chosen", PARTNER)
+    rotated = sessions.rotate("chosen")
+    sessions.set("chosen", PARTNER)
+    assert sessions.delete(rotated.id)
+    assert sessions.exists("chosen")
+
+
+def test_a_new_id_loses_no_update_that_came_in_between(
+    sessions: SessionManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    created = sessions.create(PARTNER)
+    retire = sessions._store.retire
+
+    def after_an_update(*arguments: Any) -> None:
+        monkeypatch.undo()
+        sessions.update(created.id, {"theirs": 1})
+        retire(*arguments)
+
+    monkeypatch.setattr(sessions._store, "retire", after_an_update)
+    promoted = sessions.update(created.id, {"role": "Administrator"})
+    assert promoted == {**PARTNER, "role": "Administrator", "theirs": 1}
+    assert [info.ref for info in sessions.list_user_sessions("123")] == [promoted.info.ref]
+
+
+@pytest.mark.parametrize("change", [{"role": "Administrator"}, {"userId": "777"}], ids=["other rights", "other user"])
+@pytest.mark.parametrize("step", ["begin", "retire"])
+def test_a_revocation_that_comes_while_an_id_is_changed_ends_the_new_one(
+    sessions: SessionManager, monkeypatch: pytest.MonkeyPatch, change: dict[str, str], step: str
+) -> None:
+    created = sessions.create(PARTNER)
+    real = getattr(sessions._store, step)
+    made: list[str] = []
+    monkeypatch.setattr(sessions._names, "new_id", lambda tags: made.append(new_id(tags)) or made[-1])
+    new_id = type(sessions._names).new_id.__get__(sessions._names)
+
+    def after_a_revocation(*arguments: Any) -> Any:
+        sessions.delete_firm_sessions("firm-456")
+        return real(*arguments)
+
+    monkeypatch.setattr(sessions._store, step, after_a_revocation)
+    with contextlib.suppress(SessionGoneError):
+        sessions.update(created.id, change)
+    assert made
+    assert not any(map(sessions.exists, [created.id, *made]))
+
+
+def test_saving_other_privileges_gives_a_new_id_too(sessions: SessionManager) -> None:
+    created = sessions.create(PARTNER)
+    created["permissions"] = ["cases"]
+    saved = sessions.save(created)
+    assert saved.id != created.id
+    assert sessions.get(saved.id) == {**PARTNER, "permissions": ["cases"]}
+    replaced = sessions.set(saved.id, {**PARTNER, "role": "Paralegal"})
+    assert replaced.id != saved.id
+    assert sessions.get(replaced.id) == {**PARTNER, "role": "Paralegal"}
+
+
+def test_a_session_under_a_chosen_id_goes_to_another_user_by_set_only(sessions: SessionManager) -> None:
+    sessions.set("chosen", PARTNER)
+    assert sessions.update("chosen", {"role": "Administrator"}).id == "chosen"
+    with pytest.raises(WrongUseError, match=r"Use set\(\)"):
+        sessions.update("chosen", {"userId": "777"})
+    sessions.set("chosen", {**PARTNER, "userId": "777"})
+    assert sessions.delete_user_sessions("123") == 0
+    assert sessions.delete_user_sessions("777") == 1
+    assert not sessions.exists("chosen")
+
+
+def test_a_user_named_twice_must_be_the_same(sessions: SessionManager) -> None:
+    assert sessions.create(PARTNER, user_id=123)
+    with pytest.raises(WrongUseError, match="'123' as userId, the call names '9'"):
+        sessions.create(PARTNER, user_id=9)
 
 
 def test_a_login_ends_the_anonymous_session_at_once(sessions: SessionManager) -> None:
@@ -300,6 +436,32 @@ def test_cleanup_frees_the_revoked_and_spares_the_living(sessions: SessionManage
     assert sessions.cleanup() == 0
     assert sessions.exists(living.id)
     assert len(list(raw.scan_iter("*}:*"))) == 1
+
+
+def test_cleanup_forgets_sessions_that_ended_by_themselves(
+    sessions: SessionManager, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, living = sessions.create(PARTNER), sessions.create(PARTNER)
+    for name in raw.scan_iter("*}:*"):
+        if name.decode().rpartition("}:")[2].startswith(ended.info.ref):
+            raw.unlink(name)
+    sessions.cleanup()
+    assert sessions.delete_firm_sessions("firm-456") == 2  # one that has only just begun might still be written
+    living = sessions.create(PARTNER)
+    monkeypatch.setattr("legal_store.sessions.lists.SETTLED_AFTER", -1000)
+    sessions.cleanup()
+    assert sessions.exists(living.id)
+    assert sessions.delete_user_sessions("123") == 1
+    assert sessions.delete_firm_sessions("firm-456") == 1
+
+
+def test_cleanup_with_a_wrong_secret_ends_nobodys_session(sessions: SessionManager, redis_url: str) -> None:
+    created = sessions.create(PARTNER)
+    stranger = SessionManager(redis_url, secret=SECRET[::-1], encrypted=True)
+    assert stranger.cleanup() == 0
+    assert stranger.get(created.id) is None
+    assert sessions.exists(created.id)
+    stranger.close()
 
 
 def test_a_session_shows_no_id_when_printed(sessions: SessionManager) -> None:

@@ -1,0 +1,163 @@
+"""Production data for development: exported encrypted, imported masked."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from invoke import Context
+
+from legal_store.cli.masking import report_of_failure, show_report, write_report
+from legal_store.cli.render import print_json
+from legal_store.cli.task import task
+from legal_store.ops.restore import asked, show_gate
+
+if TYPE_CHECKING:
+    from legal_store.importing import ImportReport
+
+_KEY = "file of the key (default: LEGAL_STORE_BACKUP_KEY_FILE, _KEY_COMMAND or _KEY)"
+
+
+@task(
+    "export",
+    help={
+        "expires": "days until it can no longer be imported (1 to 90)",
+        "to": "folder or URL, such as s3://bucket/prefix (default: LEGAL_STORE_BACKUP_DIR)",
+        "key-file": f"{_KEY}; best one of its own, as whoever imports needs it",
+        "json": "print JSON",
+    },
+)
+def export(context: Context, expires: int = 7, to: str = "", key_file: str = "", json: bool = False) -> None:
+    """Write the database into an encrypted file that import-anonymized alone takes, until it expires."""
+    from legal_store.backup import export as write
+    from legal_store.backup import open_store, writing_key
+    from legal_store.cli.progress import progress_bar
+    from legal_store.config import settings
+    from legal_store.database.target import connection_parameters
+
+    store = open_store(to or str(settings().backup_dir))
+    key = writing_key([store], file=Path(key_file).expanduser() if key_file else None)
+    with progress_bar() as progress:
+        report = write(
+            connection_parameters(settings()),
+            [store],
+            environment=settings().environment,
+            master=key,
+            days=expires,
+            progress=progress,
+        )
+    if json:
+        print_json(report)
+        return
+    made = report.manifest
+    assert made.export is not None  # noqa: S101
+    print(f"{made.name} in {store.url}: two files, encrypted under the key {key.key_id}.")
+    print(f"It holds personal data. It expires at {made.export.expires_at}; `backup.prune` deletes it then.")
+    print(f"Next, where development is: invoke import-anonymized {made.data_file}")
+
+
+@task(
+    "import-anonymized",
+    help={
+        "file": "what `invoke export` wrote (its manifest beside it), or the name of an encrypted backup",
+        "rules": "the rules file (anonymize.toml)",
+        "yes": "do not ask; the name of the database is then taken as typed",
+        "confirm": "the database's name, instead of typing it",
+        "store": "folder or URL where FILE is, if it is a name (default: LEGAL_STORE_BACKUP_DIR)",
+        "key-file": _KEY,
+        "mask-key-file": "keep the key of the pseudonyms there, so that other runs give the same (none by default)",
+        "forget-key": "destroy the key in --mask-key-file afterwards: nobody can repeat or undo the masking",
+        "report": "write the report of the masking there as a page to read (.html) or as JSON",
+        "jobs": "parallel jobs",
+        "json": "print JSON",
+    },
+)
+def import_anonymized(
+    context: Context,
+    file: str,
+    rules: str = "anonymize.toml",
+    yes: bool = False,
+    confirm: str = "",
+    store: str = "",
+    key_file: str = "",
+    mask_key_file: str = "",
+    forget_key: bool = False,
+    report: str = "",
+    jobs: int = 0,
+    json: bool = False,
+) -> None:
+    """Replace the development database by an export: masked in quarantine, proven, checked; the old one kept."""
+    import os
+
+    from legal_store import anonymize
+    from legal_store.backup import master_key, open_store
+    from legal_store.cli.progress import progress_bar
+    from legal_store.config import settings
+    from legal_store.database.target import connection_parameters
+    from legal_store.errors import WrongUseError
+    from legal_store.importing import ImportPlan, noted
+    from legal_store.importing import import_anonymized as run
+    from legal_store.production import refuse_production
+    from legal_store.restore import find_source
+
+    if forget_key and not mask_key_file:
+        raise WrongUseError("--forget-key needs --mask-key-file.", remedy="Without a file the key is never stored.")
+    refuse_production("Importing", settings())
+    chosen = anonymize.read_rules(Path(rules))
+    key = master_key(file=Path(key_file).expanduser() if key_file else None)
+    # a file of SQL is found as well, and then refused for what it is
+    source = find_source(file, open_store(store or str(settings().backup_dir)), key, trust_sql=True)
+    parameters = connection_parameters(settings())
+    database = str(parameters["dbname"])
+    plan = ImportPlan(
+        source=source,
+        parameters=parameters,
+        environment=settings().environment,
+        rules=chosen,
+        key=anonymize.kept_key(Path(mask_key_file)) if mask_key_file else anonymize.new_key(),
+        migrations=settings().migrations_dir,
+        typed=database if yes else confirm or asked(database, source.name),
+        jobs=jobs or os.cpu_count() or 1,
+    )
+    with (
+        _ended_in_order(),
+        noted(settings().import_notes, parameters),
+        report_of_failure(report),
+        progress_bar() as progress,
+    ):
+        done = run(plan, progress=progress, show=show_gate)
+    if forget_key:
+        anonymize.forget_key(Path(mask_key_file))
+    if report:
+        write_report(done.anonymized, Path(report))
+    if json:
+        print_json(done)
+    else:
+        _show(done)
+
+
+def _show(done: ImportReport) -> None:
+    show_report(done.anonymized)
+    restored = done.restored
+    print(f"{len(done.migrations)} migrations applied; {done.validated.get('PASS', 0)} checks passed.")
+    print(f"{restored.database} is now {restored.source}, masked; it took {restored.seconds} s.")
+    if restored.previous:
+        print(f"What it was before is kept as {restored.previous}: `invoke restore.undo` brings it back.")
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Let a terminal that is closed, or a polite kill, end the block as an error does: what is half done is undone."""
+
+    def end(number: int, frame: Any) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
