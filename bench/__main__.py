@@ -39,7 +39,7 @@ def main() -> None:
         parser.error(f"the peers {', '.join(missing)} are not installed: pip install --editable '.[dev,bench]'")
     records, failed = run(wanted, quick=arguments.quick)
     if not arguments.quick:
-        keep(records)
+        say(f"wrote {DOCS / 'benchmarks.md'}")
     if arguments.json:
         print(json.dumps(records, indent=2, ensure_ascii=False))
     if failed:
@@ -57,10 +57,15 @@ def comparisons() -> list[str]:
 
 
 def run(names: list[str], *, quick: bool) -> tuple[list[dict[str, Any]], list[str]]:
-    """Run the comparisons one after the other, quick ones several at a time. Return records, and names that failed."""
-    at_once = min(4, (os.cpu_count() or 1) + 1) if quick else 1
-    with ThreadPoolExecutor(at_once) as pool:
-        done = list(pool.map(lambda name: run_one(name, quick=quick), names))
+    """Run the comparisons one after the other, each kept as it ends; quick ones several at a time, and not kept.
+
+    Return records, and names that failed.
+    """
+    if quick:
+        with ThreadPoolExecutor(min(4, (os.cpu_count() or 1) + 1)) as pool:
+            done = list(pool.map(lambda name: run_one(name, quick=True), names))
+    else:
+        done = [keep(run_one(name, quick=False)) for name in names]
     return [record for record in done if record], [n for n, record in zip(names, done, strict=True) if not record]
 
 
@@ -86,18 +91,19 @@ def run_one(name: str, *, quick: bool) -> dict[str, Any] | None:
     return record
 
 
-def keep(records: list[dict[str, Any]]) -> None:
-    """Write the results, and the page and plots of these and of all that were kept before."""
+def keep(record: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Write a result, its plot, and the page of this and all that were kept before. Return the result."""
     from bench.plots import draw
 
+    if record is None:
+        return None
     RESULTS.mkdir(exist_ok=True)
     (DOCS / "benchmarks").mkdir(parents=True, exist_ok=True)
-    for record in records:
-        (RESULTS / f"{record['name']}.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
-        draw(record, DOCS / "benchmarks" / f"{record['name']}.svg")
+    (RESULTS / f"{record['name']}.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    draw(record, DOCS / "benchmarks" / f"{record['name']}.svg")
     known = [json.loads(file.read_text()) for file in sorted(RESULTS.glob("*.json"))]
     (DOCS / "benchmarks.md").write_text(benchmarks_page(known))
-    say(f"wrote {DOCS / 'benchmarks.md'}")
+    return record
 
 
 def say(text: str) -> None:

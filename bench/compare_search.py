@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -63,36 +64,24 @@ def run(*, quick: bool) -> list[Result]:
 
 def _calls(owner: Any, firm_id: uuid.UUID, questions: list[list[float]], rounds: int) -> list[Result]:
     search.semantic(questions[0])
-    turns = iter(range(10_000_000))
-    name, word = "Betoane Popesku", "penalitati beton"
-
-    def vector() -> list[float]:
-        return questions[next(turns) % len(questions)]
+    ours_next, owners_next = cycle(questions).__next__, cycle(questions).__next__
+    name, rare, word = "contact penalitati betn", "Betoane Popesku", "penalitati beton"
 
     def by_owner(statement: str, values: Callable[[], list[Any]], settings: str = "") -> Callable[[], Any]:
         return lambda: _rows(owner, f"{settings}{statement}", values())
 
+    def fuzzy_by_owner(asked: str) -> Callable[[], Any]:
+        return by_owner(FUZZY, lambda: [asked, *[str(firm_id)] * 4], SIMILAR)
+
     pairs: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
-        "fuzzy": (lambda: search.fuzzy(name, kinds="document"), by_owner(
-            "SELECT d.id, d.title, 0.5 * word_similarity(q.w, search_words) + 0.5 * similarity(q.w, search_words) AS s "
-            "FROM documents d, (SELECT search_words(%s) AS w) q WHERE firm_id = %s AND search_words %%> q.w "
-            "ORDER BY s DESC, d.id LIMIT 10",
-            lambda: [name, str(firm_id)], "SET pg_trgm.word_similarity_threshold = 0.4; ")),
-        "text": (lambda: search.text(word, highlight=False), by_owner(
-            "SELECT id, title, ts_rank(search_text, q, 1) AS s FROM documents, "
-            "(SELECT plainto_tsquery('legal_romanian', %s) AS q) AS asked "
-            "WHERE firm_id = %s AND search_text @@ q ORDER BY s DESC, id LIMIT 10",
-            lambda: [word, str(firm_id)])),
-        "semantic": (lambda: search.semantic(vector()), by_owner(
-            "SELECT id, title, distance FROM (SELECT id, title, content_embedding <=> %s::vector AS distance "
-            "FROM documents WHERE firm_id = %s ORDER BY content_embedding <=> %s::vector LIMIT 40) AS f "
-            "ORDER BY distance, id LIMIT 10",
-            lambda: [(text := checked_vector(vector())), str(firm_id), text],
-            "SET hnsw.ef_search = 100; SET hnsw.iterative_scan = relaxed_order; ")),
-        "hybrid": (lambda: search.hybrid(word, vector()), by_owner(
-            HYBRID, lambda: [checked_vector(vector()), word, str(firm_id), word, str(firm_id), str(firm_id)],
-            "SET hnsw.ef_search = 100; SET hnsw.iterative_scan = relaxed_order; "
-            "SET pg_trgm.word_similarity_threshold = 0.4; ")),
+        "fuzzy, many hits": (lambda: search.fuzzy(name), fuzzy_by_owner(name)),
+        "fuzzy, no hit": (lambda: search.fuzzy(rare), fuzzy_by_owner(rare)),
+        "text": (lambda: search.text(word, highlight=False), by_owner(TEXT, lambda: [word, word, str(firm_id)])),
+        "semantic": (lambda: search.semantic(ours_next()), by_owner(
+            SEMANTIC, lambda: [(text := checked_vector(owners_next())), str(firm_id), text], WALK)),
+        "hybrid": (lambda: search.hybrid(word, ours_next()), by_owner(
+            HYBRID, lambda: [checked_vector(owners_next()), word, str(firm_id), *word.split(), *word.split(), *[str(firm_id)] * 2],
+            WALK + SIMILAR)),
     }  # fmt: skip
     results = []
     for what, (ours, hand) in pairs.items():
@@ -101,20 +90,54 @@ def _calls(owner: Any, firm_id: uuid.UUID, questions: list[list[float]], rounds:
     return results
 
 
+WALK = "SET hnsw.ef_search = 100; SET hnsw.iterative_scan = relaxed_order; "
+SIMILAR = "SET pg_trgm.word_similarity_threshold = 0.4; "
+NAMED = (("case", "cases", "title"), ("document", "documents", "title"),
+         ("client", "clients", "name"), ("party", "case_actors", "name"))  # fmt: skip
+FUZZY = f"""
+WITH q AS MATERIALIZED (SELECT search_words(%s) AS w)
+{
+    " UNION ALL ".join(
+        f"SELECT '{kind}' AS kind, id, {label}, "
+        "0.5 * word_similarity((SELECT w FROM q), search_words) + 0.5 * similarity((SELECT w FROM q), search_words) AS s "
+        f"FROM {table} WHERE firm_id = %s AND search_words %%> (SELECT w FROM q)"
+        for kind, table, label in NAMED
+    )
+}
+ORDER BY s DESC, id LIMIT 10
+"""
+TEXT = """
+SELECT id, title, ts_rank(search_text, q, 1) AS s
+FROM documents, (SELECT plainto_tsquery('legal_romanian', %s) || plainto_tsquery('legal_english', %s) AS q) AS asked
+WHERE firm_id = %s AND search_text @@ q ORDER BY s DESC, id LIMIT 10
+"""
+SEMANTIC = """
+SELECT id, title, distance FROM (
+    SELECT id, title, content_embedding <=> %s::vector AS distance FROM documents WHERE firm_id = %s
+    ORDER BY content_embedding <=> %s::vector LIMIT 40) AS f
+ORDER BY distance, id LIMIT 10
+"""
+# both languages, two words, each counting for its rarity
 HYBRID = """
 WITH asked AS MATERIALIZED (SELECT %s::vector AS v),
 f AS MATERIALIZED (SELECT d.id, 0.5 * word_similarity(q.w, search_words) + 0.5 * similarity(q.w, search_words) AS s
       FROM documents d, (SELECT search_words(%s) AS w) q WHERE firm_id = %s AND search_words %%> q.w
       ORDER BY s DESC, d.id LIMIT 60),
-t AS MATERIALIZED (SELECT id, ts_rank(search_text, q, 1) AS s FROM documents,
-      (SELECT replace(plainto_tsquery('legal_romanian', %s)::text, '&', '|')::tsquery AS q) AS asked_text
-      WHERE firm_id = %s AND search_text @@ q ORDER BY s DESC, id LIMIT 60),
+words AS MATERIALIZED (SELECT * FROM (VALUES
+      (1, plainto_tsquery('legal_romanian', %s)), (2, plainto_tsquery('legal_romanian', %s))) AS w (place, ro)
+      JOIN (VALUES (1, plainto_tsquery('legal_english', %s)), (2, plainto_tsquery('legal_english', %s))) AS e (place, en)
+      USING (place)),
+found AS MATERIALIZED (SELECT place, id FROM words, documents WHERE firm_id = %s AND search_text @@ (ro || en)),
+rare AS (SELECT place, ln(1 + (SELECT count(DISTINCT id) FROM found)::float8 / count(*)) AS weight
+      FROM found GROUP BY place),
+t AS MATERIALIZED (SELECT id, sum(weight ORDER BY place) AS s FROM found JOIN rare USING (place) GROUP BY id
+      ORDER BY s DESC, id LIMIT 60),
 m AS MATERIALIZED (SELECT id, -(content_embedding <=> (SELECT v FROM asked)) AS s FROM documents WHERE firm_id = %s
       ORDER BY content_embedding <=> (SELECT v FROM asked) LIMIT 90),
-r AS (SELECT id, row_number() OVER (ORDER BY s DESC, id) AS rank FROM f UNION ALL
-      SELECT id, row_number() OVER (ORDER BY s DESC, id) FROM t UNION ALL
-      SELECT id, row_number() OVER (ORDER BY s DESC, id) FROM m)
-SELECT r.id, d.title, sum(1.0 / (60 + rank)) AS s FROM r JOIN documents d USING (id)
+r AS (SELECT id, count(*) OVER (ORDER BY s DESC) AS rank FROM f UNION ALL
+      SELECT id, count(*) OVER (ORDER BY s DESC) FROM t UNION ALL
+      SELECT id, count(*) OVER (ORDER BY s DESC) FROM (SELECT * FROM m ORDER BY s DESC, id LIMIT 60) AS best)
+SELECT r.id, d.title, sum(1.0 / (10 + rank)) AS s FROM r JOIN documents d USING (id)
 GROUP BY r.id, d.title ORDER BY s DESC, r.id LIMIT 10
 """
 
@@ -147,6 +170,9 @@ def _figure(owner: Any, url: str, firm_id: uuid.UUID, questions: list[list[float
     measure("HNSW, psycopg2, no iterative scan, ef 40", by_hand(exact))
     _rows(owner, "SET hnsw.ef_search = 100; SET hnsw.iterative_scan = relaxed_order; SELECT 1", [])
     measure("HNSW, psycopg2, iterative, ef 100", by_hand(exact))
+    modern = _through_psycopg(url, firm_id)
+    if modern is not None:
+        measure("HNSW, psycopg 3, iterative, ef 100", modern)
     alchemy = _through_sqlalchemy(url, firm_id)
     if alchemy is not None:
         measure("HNSW, SQLAlchemy, iterative, ef 100", alchemy)
@@ -164,6 +190,24 @@ def _figure(owner: Any, url: str, firm_id: uuid.UUID, questions: list[list[float
                speeds["HNSW, legal_store as service"] / speeds["HNSW, psycopg2, iterative, ef 100"], "at least 0.83"),
         Result("size of the index", sizes, "MB", sizes["HNSW halfvec"] / sizes["HNSW vector"], "about 0.5"),
     ]  # fmt: skip
+
+
+def _through_psycopg(url: str, firm_id: uuid.UUID) -> Callable[[list[float]], set[Any]] | None:
+    try:
+        import psycopg
+        from pgvector import Vector
+        from pgvector.psycopg import register_vector
+    except ImportError:
+        return None
+    settings = "-c hnsw.ef_search=100 -c hnsw.iterative_scan=relaxed_order"
+    connection = psycopg.connect(url, autocommit=True, options=settings)
+    register_vector(connection)
+    statement = "SELECT id FROM documents WHERE firm_id = %s ORDER BY content_embedding <=> %s LIMIT 10"
+
+    def ask(question: list[float]) -> set[Any]:
+        return {row[0] for row in connection.execute(statement, [firm_id, Vector(question)], binary=True)}
+
+    return ask
 
 
 def _through_sqlalchemy(url: str, firm_id: uuid.UUID) -> Callable[[list[float]], set[Any]] | None:

@@ -10,11 +10,18 @@ from typing import NamedTuple
 
 
 class Medians(dict[str, float]):
-    """Each contestant's median, and in `spreads` its quartiles (25 %, 75 %)."""
+    """Each contestant's median, and in `spreads` the quartiles (25 %, 75 %) of those that were measured repeatedly."""
 
     def __init__(self, times: Mapping[str, list[float]]) -> None:
         super().__init__({name: statistics.median(measured) for name, measured in times.items()})
-        self.spreads = {name: _quartiles(measured) for name, measured in times.items()}
+        self.spreads = {name: _quartiles(measured) for name, measured in times.items() if len(measured) > 1}
+
+    def beside(self, others: Medians) -> Medians:
+        """Return these contestants, then the others."""
+        together = Medians({})
+        together.update({**self, **others})
+        together.spreads = self.spreads | others.spreads
+        return together
 
 
 class Result(NamedTuple):
@@ -74,7 +81,5 @@ def rates(contestants: Mapping[str, tuple[int, Callable[[], float]]], rounds: in
 
 
 def _quartiles(values: list[float]) -> tuple[float, float]:
-    if len(values) < 2:
-        return values[0], values[0]
     lower, _, upper = statistics.quantiles(values, n=4, method="inclusive")
     return lower, upper

@@ -41,7 +41,8 @@ class LegalStoreError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.message} {self.remedy}".rstrip()
+        gap = "" if self.message.endswith("\n") else " "  # after a list
+        return f"{self.message}{gap}{self.remedy}".rstrip()
 
 
 class WrongUseError(LegalStoreError):

@@ -167,7 +167,7 @@ def _sources(planned: TablePlan, converted: str | None) -> sql.Composable:
             )
         )
     return sql.SQL(
-        "pg_temp.mask_key AS k CROSS JOIN"
+        "(SELECT * FROM pg_temp.mask_key LIMIT 1) AS k CROSS JOIN"
         " (SELECT ctid AS row, row_number() OVER (ORDER BY {}) AS n FROM {}) AS numbered {}"
     ).format(
         sql.SQL(", ").join(map(sql.Identifier, order)),

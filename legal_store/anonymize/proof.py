@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import psycopg2
 from psycopg2 import sql
 
+from legal_store.anonymize.catalog import Column
 from legal_store.anonymize.planning import Masked, Plan, TablePlan
 from legal_store.anonymize.text import CELL, digit_runs, folded, readings, recognised, squashed, words
 from legal_store.anonymize.vocabulary import LOREM
@@ -22,11 +23,13 @@ from legal_store.schema.catalog import LEDGER_TABLES
 LEAST_SQUASHED = 8
 LEAST_WORD = 4
 LEAST_DIGITS = 7
+LONG_NUMBER = 10**11  # numbers from here on can be those of persons; a phone's nine digits are many an ordinary number
 WINDOW = 32  # characters of a long value by which it is recognised: memory grows with them
 SENTENCE = 5  # words: shorter values are phrases that anybody may use
 BATCH = 500
 _COMPANY = re.compile(r"\b(s\.?c|s\.?r\.?l|s\.?a|p\.?f\.?a|i\.?i|s\.?n\.?c|ltd|gmbh|llc|inc)\b\.?", re.IGNORECASE)
 _LOREM = squashed(folded(LOREM * 2))
+_LONG_NUMBERS = ("bigint", "numeric")
 _SEARCHED_BY_VALUE = ("uuid", "inet", "cidr", "macaddr")
 
 
@@ -300,11 +303,9 @@ def _places(cursor: Any, plan: Plan, skipped: list[str]) -> Iterator[Place]:
     }
     for planned in plan.tables:
         for column in planned.table.columns.values():
-            if _holds_no_text(column.kind) or column.enumerated:
+            if (_holds_no_text(column.kind) and column.kind not in _LONG_NUMBERS) or column.enumerated:
                 continue
-            query = sql.SQL("SELECT {c}::text FROM {t} WHERE {c} IS NOT NULL").format(
-                c=sql.Identifier(column.name), t=sql.Identifier(*planned.table.identifier)
-            )
+            query = _cells_of(planned, column)
             by_value = column.kind.startswith(_SEARCHED_BY_VALUE) and not column.kind.endswith("[]")
             yield Place(column.path, _cells(connection, query), column.path in masked, by_value)
     for relation in (*plan.views, *_ledgers(cursor)):
@@ -337,6 +338,16 @@ def _ledgers(cursor: Any) -> list[str]:
 def _holds_no_text(kind: str) -> bool:
     numbers = ("smallint", "integer", "bigint", "numeric", "real", "double", "boolean", "vector", "halfvec")
     return kind.startswith((*numbers, "date", "time", "interval")) and not kind.endswith("[]")
+
+
+def _cells_of(planned: TablePlan, column: Column) -> sql.Composable:
+    """Return the query of all cells in which a real value can be; of numbers, those that are long enough."""
+    condition = (
+        sql.SQL(">= {}").format(sql.Literal(LONG_NUMBER)) if column.kind in _LONG_NUMBERS else sql.SQL("IS NOT NULL")
+    )
+    return sql.SQL("SELECT {c}::text FROM {t} WHERE {c} {condition}").format(
+        c=sql.Identifier(column.name), t=sql.Identifier(*planned.table.identifier), condition=condition
+    )
 
 
 def _cells(connection: Any, query: sql.Composable) -> Iterator[str]:

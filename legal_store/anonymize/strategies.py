@@ -125,9 +125,8 @@ def _keyed_uuid(use: Use) -> sql.Composable:
 
 
 def _lorem(use: Use) -> sql.Composable:
-    return sql.SQL("left(repeat({lorem}, 1 + length({v}) / {length}), length({v}))").format(
-        lorem=sql.Literal(LOREM), length=sql.Literal(len(LOREM)), v=use.value
-    )
+    # the value is named once: each mention of a long text would fetch and decompress it again
+    return sql.SQL("rpad('', length({}), {})").format(use.value, sql.Literal(LOREM))
 
 
 def _pick(pool: Callable[[dict[str, Any]], tuple[str, ...]], domain: str) -> Callable[[Use], sql.Composable]:

@@ -67,9 +67,19 @@ def digit_runs(text: str) -> set[str]:
     return {form for run in runs for form in (run, run[-9:])}
 
 
-def readings(text: str) -> Iterator[str]:
-    """Yield `text`, and what it says where it is percent-encoded, escaped for HTML or JSON, base64 or hexadecimal."""
+def readings(text: str, depth: int = 2) -> Iterator[str]:
+    """Yield `text`, and what it says where it is percent-encoded, escaped for HTML or JSON, base64 or hexadecimal.
+
+    Up to `depth` encodings within each other are undone: a bytea, shown in hexadecimal, may hold base64.
+    """
     yield text
+    if depth:
+        for undone in _undone(text):
+            if undone != text:
+                yield from readings(undone, depth - 1)
+
+
+def _undone(text: str) -> Iterator[str]:
     if "%" in text or "+" in text:
         yield unquote(text.replace("+", " "))
     if "&" in text:
@@ -148,5 +158,5 @@ def _as_text(data: bytes) -> Iterator[str]:
             text = data.decode(encoding)
         except UnicodeDecodeError:
             continue
-        if text.isprintable() or "\n" in text:
+        if "\n" in text or "".join(_INVISIBLE.sub("", text).split()).isprintable():
             yield text

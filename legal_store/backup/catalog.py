@@ -14,6 +14,7 @@ from legal_store.backup.manifest import (
     SUFFIX,
     Manifest,
     check_seal,
+    is_safety,
     read_manifest,
     write_manifest,
 )
@@ -49,11 +50,12 @@ def list_backups(store: Store, master: MasterKey | None = None) -> list[Listed]:
 def latest(store: Store, *, database: str | None = None, environment: str | None = None) -> Manifest:
     """Return the newest whole backup, of `database` and `environment` if they are given. An export is none.
 
+    The safety backups of restores are left out: they hold what somebody wanted to be rid of.
     Raises BackupError when there is none.
     """
     for listed in list_backups(store):
         manifest = listed.manifest
-        if manifest is None or manifest.export or not listed.good:
+        if manifest is None or manifest.export or not listed.good or is_safety(manifest.name):
             continue
         if database in (None, manifest.source.database) and environment in (None, manifest.source.environment):
             return manifest

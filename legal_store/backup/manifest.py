@@ -22,6 +22,7 @@ from legal_store.backup.keys import MasterKey
 from legal_store.errors import DamagedBackupError
 
 FORMAT = 1
+_SAFETY = "-before-restore"
 SUFFIX = ".manifest.json"
 
 PG_DUMP, ZSTD, GZIP = "pg_dump", "zstd", "gzip"
@@ -170,6 +171,15 @@ def backup_name(environment: str, database: str, moment: datetime, *, kind: str 
     """Return {kind}-{env}-{database}-{YYYYmmdd-HHMMSS} in UTC; letters unfit for file names become `_`."""
     fit = re.sub(r"[^A-Za-z0-9_.]", "_", database)
     return f"{kind}-{environment}-{fit}-{moment.astimezone(UTC):%Y%m%d-%H%M%S}"
+
+
+def safety_name(environment: str, database: str, moment: datetime) -> str:
+    """Return the name of a backup that a restore makes of what it is about to replace."""
+    return backup_name(environment, database, moment) + _SAFETY
+
+
+def is_safety(name: str) -> bool:
+    return name.endswith(_SAFETY)
 
 
 def now_text() -> str:

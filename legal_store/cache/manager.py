@@ -42,7 +42,7 @@ class CacheManager:
 
     Keys are `{service}:{entity}:{id}`, or shorter. They belong to the firm of the scope (`with
     legal_store.firm(...)`) or to the one given as `firm=`; what belongs to no firm needs `shared=True`. While Redis
-    is away, every read is a miss after at most 100 ms, and after two of them at once.
+    is away, every read is a miss after at most 100 ms (200 ms where it has to connect), and after two of them at once.
 
     `url`: of Redis, by default that of the settings; `ttl`: seconds, by default REDIS_CACHE_DEFAULT_TTL (5 min);
     `nearby_seconds`: how long this process may serve a value without asking Redis, 0 for never. In that time it does

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import sys
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from legal_store.database.pooled import PooledConnection
 
-Stack = tuple[tuple[CodeType, int], ...]
+Stack = list[tuple[CodeType, int]]
 
-_DEPTH = 16
+_DEPTH = range(5)
 _NOT_THE_BORROWER = ("/legal_store/database/", "/peewee.py", "/playhouse/pool.py")
 
 
-def call_stack() -> Stack:
-    """Return the caller's stack, innermost first, at little cost: lines are worked out when somebody reads them."""
-    frame: FrameType | None = sys._getframe(2)
-    frames: list[tuple[CodeType, int]] = []
-    while frame is not None and len(frames) < _DEPTH:
+def call_stack(innermost: FrameType) -> Stack:
+    """Return the top of a stack, innermost first.
+
+    At little cost, since it is done at every checkout: lines are worked out when somebody reads them.
+    """
+    frame: FrameType | None = innermost
+    frames = []
+    for _ in _DEPTH:
+        if frame is None:
+            break
         frames.append((frame.f_code, frame.f_lasti))
         frame = frame.f_back
-    return tuple(frames)
+    return frames
 
 
 def describe_loan(connection: PooledConnection, now: float) -> str:

@@ -8,10 +8,13 @@ helper thread opens. So a connection attempt that hangs delays nobody who can be
 from __future__ import annotations
 
 import copy
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from time import monotonic, sleep
+from types import FrameType
 
 from legal_store.database.borrower import call_stack, describe_loan
 from legal_store.database.keeper import Keeper
@@ -51,6 +54,7 @@ class Pool:
     def __init__(self, connect: Callable[[], PooledConnection], options: PoolOptions, target: str = "the server"):
         self.options = options
         self.target = target
+        self._unwatched = min(_UNWATCHED_S, options.trusted_for) or -inf
         self.counters = PoolCounters()
         self.backoff = Backoff()
         self.lock = threading.Lock()
@@ -65,32 +69,36 @@ class Pool:
 
     # Lending
 
-    def acquire(self, timeout: float | None = None) -> PooledConnection:
-        """Lend a connection that is alive and whose session is as good as new.
+    def acquire(self, timeout: float | None = None, borrower: FrameType | None = None) -> PooledConnection:
+        """Lend a connection that is alive and whose session is as good as new; `borrower` is the caller by default.
 
         Waits at most `timeout` seconds, `options.timeout` by default. Raises PoolExhaustedError when all are in use
         for so long, ServerUnavailableError at once when the server cannot be reached and no connection is open that
         might come back, and PoolClosedError after `drain`.
         """
-        began = monotonic()
-        if timeout is None:
-            timeout = self.options.timeout or _LONGEST_WAIT
+        began = now = monotonic()
         while True:
-            connection = self._take(began, timeout)
-            try:
-                alive = self._is_alive(connection)
-            except BaseException:  # Ctrl-C
-                self.discard(connection)
-                raise
-            if alive:
-                connection.lent(began, call_stack())
-                return connection
-            self._discard_all_idle()  # what else has been idle went through the same fault
-            self.discard(connection)
+            with self.lock:
+                connection = self.idle.pop() if self.idle else None
+                if connection is not None:
+                    self.in_use.add(connection)
+                else:
+                    waiter = self._queue()
+            if connection is None:
+                connection = self._wait(waiter, began, timeout)
+                now = monotonic()
+            if now - connection.last_used > self._unwatched:
+                if not self._is_alive(connection):
+                    self._discard_all_idle()  # what else has been idle went through the same fault
+                    self.discard(connection)
+                    continue
+                now = monotonic()
+            connection.lent(now, now - began, call_stack(borrower or sys._getframe(1)))
+            return connection
 
     def release(self, connection: PooledConnection) -> None:
         """Take a connection back, undo what its borrower left in it, and give it to whoever waits longest."""
-        reusable = not connection.is_broken() and connection.make_as_new(self.options.reset_timeout)
+        reusable = connection.is_as_new() or connection.make_as_new(self.options.reset_timeout)
         now = monotonic()
         with self.lock:
             owned = connection in self.in_use
@@ -114,18 +122,9 @@ class Pool:
             self._open_one_more()
         connection.close()
 
-    def _take(self, began: float, timeout: float) -> PooledConnection:
-        with self.lock:
-            if self.idle:
-                connection = self.idle.pop()
-                self.in_use.add(connection)
-                return connection
-            if self.closed:
-                raise PoolClosedError(f"The pool of {self.target} is closed.", remedy="Configure it anew.")
-            waiter = self._queue(began)
-        return self._wait(waiter, began, timeout)
-
-    def _queue(self, now: float) -> _Waiter:
+    def _queue(self) -> _Waiter:
+        if self.closed:
+            raise PoolClosedError(f"The pool of {self.target} is closed.", remedy="Configure it anew.")
         limit = self.options.max_waiting
         if limit and len(self._waiters) >= limit:
             self.counters.timeouts += 1
@@ -137,7 +136,9 @@ class Pool:
             raise copy.copy(waiter.error)
         return waiter
 
-    def _wait(self, waiter: _Waiter, began: float, timeout: float) -> PooledConnection:
+    def _wait(self, waiter: _Waiter, began: float, timeout: float | None) -> PooledConnection:
+        if timeout is None:
+            timeout = self.options.timeout or _LONGEST_WAIT
         try:
             served = waiter.ready.acquire(timeout=max(0.0, began + timeout - monotonic()))
         except BaseException:  # Ctrl-C: nobody is there any more to take what may have been handed over
@@ -160,10 +161,13 @@ class Pool:
         return waiter.connection
 
     def _is_alive(self, connection: PooledConnection) -> bool:
-        quiet = monotonic() - connection.last_used
-        if quiet < self.options.trusted_for and (quiet < _UNWATCHED_S or not connection.has_news()):
-            return True
-        return connection.answers(within=self.options.ping_timeout)
+        try:
+            if monotonic() - connection.last_used < self.options.trusted_for and not connection.has_news():
+                return True
+            return connection.answers(within=self.options.ping_timeout)
+        except BaseException:  # Ctrl-C
+            self.discard(connection)
+            raise
 
     # Below: the lock is held
 

@@ -74,7 +74,7 @@ class PooledConnection(ScopedConnection):
         self.expires_at = float("inf")
         self.waited = 0.0  # seconds that the borrower waited for it
         self.borrower: threading.Thread | None = None
-        self.stack: Stack = ()
+        self.stack: Stack = []
         self.warned = False  # that it is held for long
         self.traces: int = Trace.NONE
         self.answer_within: float | None = None  # for the statement that the pool itself runs
@@ -88,11 +88,10 @@ class PooledConnection(ScopedConnection):
         self._news = select.poll()
         self._news.register(self._socket, select.POLLIN)
 
-    def lent(self, asked_at: float, stack: Stack) -> None:
-        """Take note of the calling thread as borrower, who asked for a connection at `asked_at`."""
-        now = monotonic()
+    def lent(self, now: float, waited: float, stack: Stack) -> None:
+        """Take note of the calling thread as borrower, who waited for so many seconds."""
         self.borrowed_at = now
-        self.waited = now - asked_at
+        self.waited = waited
         self.stack = stack
         self.warned = False
         self.borrower = threading.current_thread()
@@ -150,36 +149,34 @@ class PooledConnection(ScopedConnection):
             return False
         return True
 
-    def is_broken(self) -> bool:
-        """Say whether the connection is known to be unusable, without asking the server."""
-        return bool(self.closed) or self.get_transaction_status() == _UNKNOWN
-
-    def make_as_new(self, within: float) -> bool:
-        """Undo what the borrower left behind: transaction, settings, role, locks and so on. False if that fails.
-
-        Costs no round trip where the statements that ran cannot have left anything.
-        """
-        try:
-            if self.get_transaction_status() != _IDLE:
-                self.run("ROLLBACK", within=within)
-            if self.traces:
-                if self.traces & Trace.STATE:
-                    self.run(RESET_SESSION, within=within)
-                self.traces = Trace.NONE
-            if self.notifies:
-                self.notifies.clear()
-            return self._driver_is_as_new()
-        except psycopg2.Error:
-            return False
-
-    def _driver_is_as_new(self) -> bool:
-        return (
-            self.autocommit
+    def is_as_new(self) -> bool:
+        """Say whether the borrower has left nothing behind, without asking the server: what ran cannot leave any."""
+        return bool(
+            self.get_transaction_status() == _IDLE
+            and not self.traces
+            and not self.notifies
+            and self.autocommit
             and self.isolation_level is None
             and self.readonly is None
             and self.deferrable is None
             and self.encoding == self._encoding
+            and not self.closed
         )
+
+    def make_as_new(self, within: float) -> bool:
+        """Undo what the borrower left behind: transaction, settings, role, locks and so on. False if that fails."""
+        if self.closed or self.get_transaction_status() == _UNKNOWN:
+            return False
+        try:
+            if self.get_transaction_status() != _IDLE:
+                self.run("ROLLBACK", within=within)
+            if self.traces & Trace.STATE:
+                self.run(RESET_SESSION, within=within)
+        except psycopg2.Error:
+            return False
+        self.traces = Trace.NONE
+        self.notifies.clear()
+        return self.is_as_new()
 
     def is_stuck(self, now: float, limit: float) -> bool:
         """Say whether one statement has been without an answer for longer than it may; asked at every tick."""

@@ -35,11 +35,12 @@ class Scope:
     order than they were entered; a scope that was left never comes back.
     """
 
-    __slots__ = ("firm_id", "is_open", "outer", "reason")
+    __slots__ = ("firm_id", "is_open", "outer", "reason", "settings")
 
     def __init__(self, firm_id: uuid.UUID | None, reason: str = "") -> None:
         self.firm_id = firm_id
         self.reason = reason
+        self.settings = _set("none") if firm_id is None else _set(SERVICE_ROLE, str(firm_id))  # of each statement
         self.outer = current_scope()
         self.is_open = True
 
@@ -178,9 +179,7 @@ class ScopedCursor(extensions.cursor):
     def _settings(self) -> str:
         """Return the SQL that gives one transaction its role and firm."""
         scope = current_scope()
-        if scope is None:
-            return _set(SERVICE_ROLE)
-        return _set("none") if scope.firm_id is None else _set(SERVICE_ROLE, str(scope.firm_id))
+        return _OUTSIDE if scope is None else scope.settings
 
 
 class ScopedConnection(extensions.connection):
@@ -208,6 +207,9 @@ class ScopedConnection(extensions.connection):
 
 def _set(role: str, firm_id: str = "") -> str:
     return f"SET LOCAL ROLE {role}; SET LOCAL {FIRM_SETTING} = '{firm_id}';\n"
+
+
+_OUTSIDE = _set(SERVICE_ROLE)  # any scope
 
 
 def _refuse_several(query: Any) -> Any:

@@ -1,8 +1,9 @@
 """Realistic data in any amount: a synthetic legal market, the same each time for the same recipe, size and seed.
 
 recipe.py reads what users edit; plan.py cuts the work into portions; market.py, cases.py and logs.py make the rows of
-one portion, pure functions of recipe, plan and seed; loading.py writes them through COPY with several processes,
-takes indexes away before and puts them back after (indexes.py), and goes on where a killed run stopped (ledger.py).
+one portion, pure functions of recipe, plan and seed; loading.py writes them through COPY (copying.py) with several
+processes (workers.py starts them, worker.py is one), takes indexes away before and puts them back after (indexes.py),
+and goes on where a killed run stopped (ledger.py).
 """
 
 from legal_store.generating.loading import GeneratedTable, GenerateReport, generate

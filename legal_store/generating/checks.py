@@ -7,12 +7,13 @@ from typing import Any
 from psycopg2 import sql
 
 from legal_store.config import Settings
-from legal_store.errors import RefusedError, WrongUseError
+from legal_store.errors import WrongUseError
 from legal_store.generating.ledger import Run
 from legal_store.generating.market import Catalogue, Market
 from legal_store.generating.plan import Plan
 from legal_store.generating.recipe import Recipe
 from legal_store.generating.tables import CATALOGUE, COLUMNS
+from legal_store.production import refuse_production
 
 _LOCK = 7_236_110_943  # any number: held for the whole load, so that there is one at a time
 
@@ -26,16 +27,11 @@ def take_lock(cursor: Any) -> None:
 
 def refuse_production_with_rows(cursor: Any, settings: Settings) -> None:
     """Raise RefusedError for a production database in which any table holds rows."""
-    url = str(settings.database_url or "")
-    if not (settings.production or "render.com" in url or "production" in url):
-        return
     for table in (*COLUMNS, *CATALOGUE):
         cursor.execute(sql.SQL("SELECT EXISTS (SELECT FROM {})").format(sql.Identifier(table)))
         if cursor.fetchone() == (True,):
-            raise RefusedError(
-                f"This is a production database and {table} holds rows: invented data does not belong there.",
-                remedy="Generate into a development or staging database.",
-            )
+            refuse_production(f"Adding invented data, where {table} holds rows,", settings)
+            return
 
 
 def refuse_other_run(found: Run, wanted: Run) -> None:

@@ -7,19 +7,14 @@ definitions are kept in the ledger, in the transaction that drops, so that whoev
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
-from queue import Empty, SimpleQueue
+from contextlib import closing
 from typing import Any
 
-import psycopg2
 from psycopg2 import sql
 
 from legal_store.generating import ledger
 from legal_store.generating.ledger import Removed
-
-BUILD_MEMORY = "256MB"
-"""maintenance_work_mem of each of the two connections that build: the vectors of 40,000 documents fit."""
+from legal_store.generating.side_by_side import builder, side_by_side
 
 _FIND = """
 SELECT k.conrelid::regclass::text, quote_ident(k.conname), 'f', pg_get_constraintdef(k.oid)
@@ -60,7 +55,8 @@ def put_back(parameters: dict[str, Any], removed: list[Removed], done: Callable[
     because checking locks the table against another check. What is short but locks everybody comes between.
     """
     with closing(builder(parameters)) as connection:
-        _in_parallel(parameters, [[item] for item in sorted(removed, key=_cost) if item.build], _build, done)
+        indexes = [[item] for item in sorted(removed, key=_cost) if item.build]
+        side_by_side(parameters, indexes, lambda connection, item: _build(connection, item, done))
         for item in removed:
             if item.attach:
                 _attach(connection, item, done)
@@ -68,17 +64,7 @@ def put_back(parameters: dict[str, Any], removed: list[Removed], done: Callable[
     for item in removed:
         if item.check:
             by_table.setdefault(item.table, []).append(item)
-    _in_parallel(parameters, list(by_table.values()), _check, done)
-
-
-def builder(parameters: dict[str, Any]) -> Any:
-    """Return a connection for long work on tables: no time limit, memory for sorting, no workers besides."""
-    connection = psycopg2.connect(**parameters)
-    with connection, connection.cursor() as cursor:
-        # two connections at work use the cores; workers in addition would need shared memory that containers lack
-        cursor.execute("SET statement_timeout = 0; SET max_parallel_maintenance_workers = 0")
-        cursor.execute("SELECT set_config('maintenance_work_mem', %s, false)", (BUILD_MEMORY,))
-    return connection
+    side_by_side(parameters, by_table.values(), lambda connection, item: _check(connection, item, done))
 
 
 def _removed(position: int, table: str, name: str, kind: str, definition: str) -> Removed:
@@ -131,22 +117,3 @@ def _check(connection: Any, item: Removed, done: Callable[[Removed], None]) -> N
         cursor.execute(item.check)
         ledger.forget_removed(cursor, item)
     done(item)
-
-
-def _in_parallel(
-    parameters: dict[str, Any], work: list[list[Removed]], act: Callable[..., None], done: Callable[[Removed], None]
-) -> None:
-    """Do the pieces of work in their order on two connections. The first error is raised when both have stopped."""
-    waiting: SimpleQueue[list[Removed]] = SimpleQueue()
-    for items in work:
-        waiting.put(items)
-
-    def run() -> None:
-        with closing(builder(parameters)) as connection, suppress(Empty):
-            while True:
-                for item in waiting.get_nowait():
-                    act(connection, item, done)
-
-    with ThreadPoolExecutor(2) as pool:
-        for future in [pool.submit(run) for _ in range(2)]:
-            future.result()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,9 +21,10 @@ from legal_store.database.target import connection_parameters, describe_target
 from legal_store.errors import SeedError
 from legal_store.generating import catalogue, checks, indexes, ledger
 from legal_store.generating.copying import content_hash
-from legal_store.generating.ledger import Removed, Run
+from legal_store.generating.ledger import Run
 from legal_store.generating.plan import Plan, make_plan
 from legal_store.generating.recipe import Recipe, read_recipe
+from legal_store.generating.side_by_side import builder, side_by_side
 from legal_store.generating.tables import CATALOGUE, COLUMNS
 from legal_store.generating.workers import Job, load_portions
 
@@ -29,6 +33,7 @@ Progress = Callable[[str, int, int], None]
 
 REBUILD_FROM_ROWS = 20_000
 _BIG_TABLES = tuple(COLUMNS)
+_WITH_TEXTS = ("documents", "tasks", "cases")  # take longest to analyze
 
 
 class GeneratedTable(NamedTuple):
@@ -60,14 +65,15 @@ def generate(
     seed: int = 1,
     firms: int | None = None,
     rows: int | None = None,
-    workers: int = 2,
+    workers: int | None = None,
     progress: Progress = lambda stage, done, total: None,
 ) -> GenerateReport:
     """Fill the database with a market made by the recipe in `folder`: `firms` firms, or `rows` rows, or both.
 
     Rows already there stay. Where the load is large for the database, indexes and constraints of the tables are
     taken away first and put back at the end, so that nobody else should work there meanwhile. A run that was ended
-    in the middle is gone on with by calling this again with the same values; the result is the same.
+    in the middle is gone on with by calling this again with the same values; the result is the same, however many
+    processes (`workers`) make it.
 
     Raises RefusedError for a production database that holds rows, and WrongUseError for a size too small, data of
     the same seed that is there already, or an unfinished run of other values. Raises SeedError for a recipe with
@@ -83,13 +89,18 @@ def generate(
         with connection.cursor() as cursor:
             cursor.execute("SET statement_timeout = 0")
             checks.take_lock(cursor)
-            load = _Load(settings, parameters, recipe, plan, workers, progress, cursor)
+            load = _Load(settings, parameters, recipe, plan, workers or default_workers(), progress, cursor)
             return load.run()._replace(seconds=round(time.monotonic() - began, 2))
 
 
 def is_worth_rebuilding(present: int, planned: int) -> bool:
     """Say whether making all indexes anew costs less than adding `planned` rows to those of `present` rows."""
     return planned >= REBUILD_FROM_ROWS and planned >= present
+
+
+def default_workers() -> int:
+    """Return how many processes generate: as many as there are cores, from 2 to 4, each of which takes some 50 MB."""
+    return min(max(os.cpu_count() or 1, 2), 4)
 
 
 class _Load:
@@ -129,7 +140,7 @@ class _Load:
     def _begin(self) -> None:
         """Note the run, and take indexes away if that pays."""
         present = _row_estimate(self.cursor)
-        with closing(indexes.builder(self.parameters)) as connection, connection, connection.cursor() as cursor:
+        with closing(builder(self.parameters)) as connection, connection, connection.cursor() as cursor:
             ledger.create(cursor, self.wanted)
             if is_worth_rebuilding(present, self.plan.rows):
                 indexes.take_away(cursor, _BIG_TABLES)
@@ -155,25 +166,32 @@ class _Load:
 
     def _put_back(self) -> None:
         removed = ledger.read_removed(self.cursor)
-        made = 0
-        self.progress("indexes", made, len(removed))
-
-        def count(item: Removed) -> None:
-            nonlocal made
-            made += 1
-            self.progress("indexes", made, len(removed))
-
-        indexes.put_back(self.parameters, removed, count)
+        count = self._counter("indexes", len(removed))
+        indexes.put_back(self.parameters, removed, lambda item: count())
 
     def _gather_statistics(self) -> None:
-        """Analyze the tables, and write into the catalogue what the rows say about it."""
-        tables = (*_BIG_TABLES, *CATALOGUE)
-        for number, table in enumerate(tables):
-            self.progress("statistics", number, len(tables))
-            if table == CATALOGUE[0]:
-                catalogue.describe_types(self.cursor)
-            self.cursor.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(table)))
-        self.progress("statistics", len(tables), len(tables))
+        """Write into the catalogue what the rows say about it, and analyze all tables, those with texts first."""
+        catalogue.describe_types(self.cursor)
+        tables = sorted((*_BIG_TABLES, *CATALOGUE), key=lambda table: table not in _WITH_TEXTS)
+        count = self._counter("statistics", len(tables))
+
+        def analyze(connection: Any, table: str) -> None:
+            with connection, connection.cursor() as cursor:
+                cursor.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(table)))
+            count()
+
+        side_by_side(self.parameters, [[table] for table in tables], analyze)
+
+    def _counter(self, stage: str, total: int) -> Callable[[], None]:
+        """Tell that nothing of a stage is done. Return what tells that one more is, whichever thread calls it."""
+        made, lock = itertools.count(1), threading.Lock()
+
+        def count() -> None:
+            with lock:
+                self.progress(stage, next(made), total)
+
+        self.progress(stage, 0, total)
+        return count
 
     def _counted(self) -> tuple[Counter[str], list[str]]:
         counts: Counter[str] = Counter()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from legal_store.generating.draws import DAY, Calendar, Draw
@@ -53,6 +53,8 @@ class Market:
     calendar: Calendar
     names: dict[str, Names]
     embeddings: EmbeddingBank
+    _latest: dict[int, Firm] = field(default_factory=dict)
+    """The firm that was asked for last: the portions of a firm follow each other."""
 
     @classmethod
     def of(cls, recipe: Recipe, plan: Plan, catalogue: Catalogue) -> Market:
@@ -65,7 +67,10 @@ class Market:
 
     def firm(self, index: int) -> Firm:
         """Return a firm without its rows."""
-        return _Head(self, index).make()[0]
+        if index not in self._latest:
+            self._latest.clear()
+            self._latest[index] = _Head(self, index).make()[0]
+        return self._latest[index]
 
     def head(self, index: int) -> Rows:
         """Return the rows of a firm and its people."""

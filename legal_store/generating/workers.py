@@ -5,17 +5,19 @@ When the parent is killed, its end of the pipe closes: a worker finishes the por
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from multiprocessing.connection import Connection, wait
+from multiprocessing import Pipe
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
 from legal_store.errors import SeedError
 from legal_store.generating.market import Catalogue
-from legal_store.generating.plan import Plan, Portion, make_plan
+from legal_store.generating.plan import Plan, Portion
 
 _AHEAD = 2
 """Portions a worker is given before the first is reported, so that it never waits for the parent."""
@@ -53,17 +55,23 @@ class _Worker:
     """One process, seen from the parent."""
 
     def __init__(self, job: Job) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=work, args=(job, theirs), daemon=True)
-        self.process.start()
+        self.pipe, theirs = Pipe()
+        # not multiprocessing: it would import the main module again, which then needs a guard. A group of its own:
+        # Ctrl-C reaches the parent alone, which decides. The same search path: the parent may have changed it
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "legal_store.generating.worker", str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            process_group=0,
+        )
         theirs.close()
         self.at_work = 0
+        self._send(job)
 
     def give(self, portion: Portion | None) -> None:
         if portion is not None:
-            with suppress(BrokenPipeError):  # it has ended, which take() tells
-                self.pipe.send(portion)
+            self._send(portion)
             self.at_work += 1
 
     def take(self) -> int:
@@ -71,8 +79,7 @@ class _Worker:
         try:
             answer = self.pipe.recv()
         except (EOFError, OSError):
-            self.process.join(10)
-            answer = f"a process that loads ended with exit code {self.process.exitcode}"
+            answer = f"a process that loads ended with exit code {self.process.wait(10)}"
         if isinstance(answer, str):
             raise SeedError(
                 f"Generating stopped: {answer}. What was committed stays.",
@@ -83,37 +90,12 @@ class _Worker:
 
     def end(self) -> None:
         self.pipe.close()
-        self.process.join(60)
-        if self.process.is_alive():
+        try:
+            self.process.wait(60)
+        except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.join()
+            self.process.wait()
 
-
-def work(job: Job, pipe: Connection) -> None:
-    """Serve one parent: make and write the portions it sends, until it closes the pipe."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides; Ctrl-C reaches the whole group
-    try:
-        _serve(job, pipe)
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        pass
-    except Exception as error:  # noqa: BLE001  (told to the parent, which raises)
-        from legal_store.database.explain import statement_failure
-
-        pipe.send(str(statement_failure(error, "Writing a portion")) if hasattr(error, "pgcode") else repr(error))
-
-
-def _serve(job: Job, pipe: Connection) -> None:
-    from contextlib import closing
-
-    from legal_store.generating.copying import connect, write_portion
-    from legal_store.generating.market import Market, rows_of
-    from legal_store.generating.recipe import read_recipe
-
-    recipe = read_recipe(job.folder)
-    plan = make_plan(recipe, seed=job.seed, firms=job.firms, rows=job.rows)
-    market = Market.of(recipe, plan, job.catalogue)
-    with closing(connect(job.parameters)) as connection:
-        while True:
-            portion: Portion = pipe.recv()
-            write_portion(connection, portion.number, rows_of(market, portion))
-            pipe.send(portion.rows)
+    def _send(self, message: Job | Portion) -> None:
+        with suppress(BrokenPipeError):  # it has ended, which take() tells
+            self.pipe.send(message)

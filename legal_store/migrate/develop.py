@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -9,9 +10,11 @@ from typing import Any
 
 from legal_store.errors import CheckFailedError, RefusedError, WrongUseError
 from legal_store.migrate.declared_file import read_declared
-from legal_store.migrate.files import Migration, read_migrations
+from legal_store.migrate.files import Migration, read_migration, read_migrations
 from legal_store.migrate.generate import Proposal, propose
+from legal_store.migrate.lint import Finding, lint_migrations
 from legal_store.migrate.losses import Loss, count_losses
+from legal_store.migrate.plan import read_facts
 from legal_store.migrate.rename_decision import Ask
 from legal_store.migrate.sessions import connect
 from legal_store.schema.catalog import Catalog, differences, read_catalog
@@ -64,13 +67,22 @@ def keep(folder: Path, proposal: Proposal, name: str) -> Path:
 
     Raises WrongUseError for a name that cannot be used.
     """
-    import re
-
     from legal_store.migrate.write import write_migration
 
+    refuse_bad_name(name)
+    return write_migration(folder, proposal, name)
+
+
+def refuse_bad_name(name: str) -> None:
+    """Raise WrongUseError for a name that no migration can have."""
     if not re.fullmatch(r"[a-z0-9_]{1,48}", name):
         raise WrongUseError(f"{name!r} is no name for a migration.", remedy="Use a-z, 0-9 and _, at most 48 of them.")
-    return write_migration(folder, proposal, name)
+
+
+def lint_file(parameters: dict[str, Any], path: Path) -> list[Finding]:
+    """Return what is unsafe in one file, for the tables as they are in the database of `parameters`. Read-only."""
+    with closing(connect(parameters)) as connection:
+        return lint_migrations([read_migration(path)], read_facts(connection))
 
 
 def check(
@@ -86,8 +98,6 @@ def check(
     """
     from legal_store.migrate.deploy import status
     from legal_store.migrate.drift import find_drift
-    from legal_store.migrate.lint import lint_migrations
-    from legal_store.migrate.plan import read_facts
 
     migrations = read_migrations(folder)
     problems: list[str] = []
@@ -148,8 +158,6 @@ def ways_back(parameters: dict[str, Any], migrations: Sequence[Migration]) -> li
 
 def says_irreversible(migration: Migration) -> bool:
     """Return whether the file states that there is no way back."""
-    import re
-
     return re.search(r"^(?:-- irreversible:|irreversible *=) *\S", migration.text, re.MULTILINE) is not None
 
 

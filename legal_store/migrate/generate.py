@@ -59,6 +59,7 @@ def propose(
     a possible rename; without it, an undecided one raises WrongUseError that shows both ways to say what is meant, and
     so does a hint or a name that fits nothing. Raises MigrationError when the files do not run or the proof fails.
     """
+    hinted = parse_hints(renames)
     with shadow(parameters) as target, closing(connect(target)) as connection:
         wanted = snapshot_of_models(connection, schema)
         replay(connection, migrations)
@@ -68,7 +69,7 @@ def propose(
                 wanted,
                 declared_before=declared_before,
                 hints=model_hints(schema),
-                renames=parse_hints(renames),
+                renames=hinted,
                 drop=drop,
                 ask=ask,
             )

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from legal_store.migrate.files import Migration, split_sql
+from legal_store.migrate.lint_operations import unsafe_operations
 from legal_store.migrate.lint_rules import Facts, StatementView, problems
 from legal_store.migrate.statements import Statement, split_statements
 
@@ -39,13 +40,16 @@ def lint_migrations(migrations: Iterable[Migration], facts: Facts = Facts()) -> 
 
 
 def lint_migration(migration: Migration, facts: Facts = Facts()) -> list[Finding]:  # noqa: B008
-    """Return what is unsafe in the up part of one file. Of a Python file the SQL strings are read."""
+    """Return what is unsafe in the up part of one file: of a Python file, its SQL strings and its operations."""
+    operations: list[Finding] = []
     if migration.is_python:
-        statements = [s for text, line in _sql_strings(migration.text) for s in split_statements(text, first_line=line)]
+        function = _function(ast.parse(migration.text), "migrate")
+        statements = [s for text, line in _sql_strings(function) for s in split_statements(text, first_line=line)]
+        operations = [Finding(migration.name, *found) for found in unsafe_operations(function, migration.text)]
     else:
         up = split_sql(migration.text).up
         statements = split_statements(up.text, first_line=up.first_line)
-    return lint(migration.name, statements, transactional=migration.transactional, facts=facts)
+    return operations + lint(migration.name, statements, transactional=migration.transactional, facts=facts)
 
 
 def lint(
@@ -80,10 +84,10 @@ def _ignored(statement: Statement) -> set[str]:
     return found
 
 
-def _sql_strings(text: str) -> list[tuple[str, int]]:
+def _sql_strings(function: ast.AST) -> list[tuple[str, int]]:
     """The texts given to `migrator.sql`, and the line each begins on."""
     found = []
-    for node in ast.walk(_function(ast.parse(text), "migrate")):
+    for node in ast.walk(function):
         if (
             isinstance(node, ast.Call)
             and isinstance(node.func, ast.Attribute)

@@ -94,10 +94,11 @@ def read_facts(connection: Any) -> Facts:
 
 
 def _sizes(connection: Any) -> dict[str, tuple[int, int]]:
-    """Rows (the planner's estimate) and bytes of every table."""
+    """Rows (the planner's estimate, before the first ANALYZE the statistics' count) and bytes of every table."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT relname, greatest(reltuples, 0)::bigint, pg_total_relation_size(oid) FROM pg_class"
+            "SELECT relname, CASE WHEN reltuples < 0 THEN pg_stat_get_live_tuples(oid) ELSE reltuples::bigint END,"
+            " pg_total_relation_size(oid) FROM pg_class"
             " WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'm')"
         )
         return {name: (rows, size) for name, rows, size in cursor.fetchall()}

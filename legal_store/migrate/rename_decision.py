@@ -47,54 +47,49 @@ class RenameDecision:
 
     def decide(self) -> list[Rename]:
         """Return the renames, tables first. Raises WrongUseError that shows what nobody decided, and how to."""
-        tables = self._tables()
-        self._run(tables)
-        columns = self._columns(tables)
-        self._run(columns)
+        hinted = [_rename_of(was, now) for was, now in self._hints.items()]
+        tables = self._run([rename for rename in hinted if not rename.table])
+        ours = {name for kind, name in self._ours if kind == "table"}
+        tables += self._run(self._answered(possible_table_renames(self._now(), self._wanted, ours)))
+
+        columns = self._run([rename for rename in hinted if rename.table])
+        keys = [renamed_key(key, tables) for key in self._ours if key[0] == "column"]
+        owned = {(table, column) for table, _, column in (name.partition(".") for _, name in keys)}
+        columns += self._run(self._answered(possible_column_renames(self._now(), self._wanted, owned)))
+
         self._refuse_undecided()
         return tables + columns
 
-    def _tables(self) -> list[Rename]:
-        current = read_snapshot(self._connection)
-        hinted = [
-            Rename(was, now)
-            for was, now in self._hints.items()
-            if "." not in was and _applies("table", was, now, current, self._wanted)
-        ]
-        ours = {name for kind, name in self._ours if kind == "table"}
-        return hinted + self._answered(possible_table_renames(current, self._wanted, ours), hinted)
+    def _now(self) -> Snapshot:
+        return read_snapshot(self._connection)
 
-    def _columns(self, tables: list[Rename]) -> list[Rename]:
-        current = read_snapshot(self._connection)
-        hinted = [
-            rename
-            for rename in map(_column_rename, self._hints.items())
-            if rename.table and _applies("column", *_names(rename), current, self._wanted)
-        ]
-        keys = [renamed_key(key, tables) for key in self._ours if key[0] == "column"]
-        ours = {(table, column) for table, _, column in (name.partition(".") for _, name in keys)}
-        return hinted + self._answered(possible_column_renames(current, self._wanted, ours), hinted)
-
-    def _answered(self, possible: Sequence[Rename], hinted: Sequence[Rename]) -> list[Rename]:
-        taken = {(rename.table, name) for rename in hinted for name in (rename.was, rename.now)}
-        return [
-            rename
-            for rename in possible
-            if not {(rename.table, rename.was), (rename.table, rename.now)} & taken
-            and _lost(rename) not in self._drop
-            and self._answer(rename)
-        ]
-
-    def _answer(self, rename: Rename) -> bool:
-        if self._ask is None:
-            self._undecided.append(rename)
-            return False
-        return self._ask(rename)
-
-    def _run(self, renames: Sequence[Rename]) -> None:
+    def _run(self, renames: Sequence[Rename]) -> list[Rename]:
+        """Run those that apply, and return them; of two with the same new name it is the first."""
+        current = self._now()
+        applying: dict[tuple[str, str], Rename] = {}
+        for rename in renames:
+            if _applies(rename, current, self._wanted):
+                applying.setdefault((rename.table, rename.now), rename)
         with self._connection.cursor() as cursor:
-            for rename in renames:
+            for rename in applying.values():
                 cursor.execute(rename.sql())
+        return list(applying.values())
+
+    def _answered(self, possible: Sequence[Rename]) -> list[Rename]:
+        """Ask about each pair whose halves are still free; where nobody can answer, note it as undecided."""
+        answered: list[Rename] = []
+        taken: set[tuple[str, str]] = set()
+        for rename in possible:
+            halves = {(rename.table, rename.was), (rename.table, rename.now)}
+            if halves & taken or _lost(rename) in self._drop:
+                continue
+            if self._ask is None:
+                self._undecided.append(rename)
+                taken |= halves
+            elif self._ask(rename):
+                answered.append(rename)
+                taken |= halves
+        return answered
 
     def _refuse_undecided(self) -> None:
         if self._undecided:
@@ -118,15 +113,10 @@ def renamed_key(key: Key, renames: Sequence[Rename]) -> Key:
     return kind, name
 
 
-def _column_rename(hint: tuple[str, str]) -> Rename:
-    """A hint about a column, under the table's new name; without a table where it is about a table."""
-    was, now = hint
-    table, _, column = now.partition(".")
-    return Rename(was.partition(".")[2], column, table if column else "")
-
-
-def _names(rename: Rename) -> tuple[str, str]:
-    return f"{rename.table}.{rename.was}", f"{rename.table}.{rename.now}"
+def _rename_of(was: str, now: str) -> Rename:
+    """A hint as a rename; a column's stands under the new name of its table."""
+    table, _, column = now.rpartition(".")
+    return Rename(was.rpartition(".")[2], column, table)
 
 
 def _lost(rename: Rename) -> str:
@@ -134,5 +124,7 @@ def _lost(rename: Rename) -> str:
     return f"column {rename.table}.{rename.was}" if rename.table else f"table {rename.was}"
 
 
-def _applies(kind: str, was: str, now: str, current: Snapshot, wanted: Snapshot) -> bool:
+def _applies(rename: Rename, current: Snapshot, wanted: Snapshot) -> bool:
+    kind = "column" if rename.table else "table"
+    was, now = (f"{rename.table}.{name}" if rename.table else name for name in (rename.was, rename.now))
     return (kind, was) in current.catalog and (kind, now) in wanted.catalog and (kind, now) not in current.catalog

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from difflib import SequenceMatcher
 from typing import NamedTuple
 
 from legal_store.schema.snapshot import Snapshot, quoted
@@ -33,28 +34,30 @@ class Rename(NamedTuple):
 
 
 def possible_table_renames(current: Snapshot, target: Snapshot, ours: set[str]) -> list[Rename]:
-    """Return pairs of a table that goes and one that comes with mostly the same columns; `ours` may go."""
-    gone = sorted((current.names("table") - target.names("table")) & ours)
-    new = sorted(target.names("table") - current.names("table"))
-    pairs = [(_likeness(current, was, target, now), was, now) for was in gone for now in new]
-    return _best(pairs)
+    """Return pairs of a table that goes and one that comes with mostly the same columns, the most alike first.
+
+    `ours` may go. A table can be in several pairs.
+    """
+    gone = (current.names("table") - target.names("table")) & ours
+    new = target.names("table") - current.names("table")
+    pairs = [(_same_columns(current, was, target, now), Rename(was, now)) for was in gone for now in new]
+    return _most_alike_first([(likeness, rename) for likeness, rename in pairs if likeness >= _ALIKE])
 
 
 def possible_column_renames(current: Snapshot, target: Snapshot, ours: set[tuple[str, str]]) -> list[Rename]:
-    """Return pairs of a column that goes and one of the same type that comes in the same table."""
-    found: list[Rename] = []
-    for table in sorted(current.names("table") & target.names("table")):
-        gone = sorted(key for key in current.columns.keys() - target.columns.keys() if key[0] == table and key in ours)
-        new = sorted(key for key in target.columns.keys() - current.columns.keys() if key[0] == table)
-        pairs = [
-            (1.0 + (current.columns[was].not_null == target.columns[now].not_null), was[1], now[1])
+    """Return pairs of a column that goes and one of the same type that comes in the same table; else as for tables."""
+    gone = [key for key in current.columns.keys() - target.columns.keys() if key in ours and key[0] in target.tables]
+    new = [key for key in target.columns.keys() - current.columns.keys() if key[0] in current.tables]
+    return _most_alike_first(
+        [
+            (float(current.columns[was].not_null == target.columns[now].not_null), Rename(was[1], now[1], was[0]))
             for was in gone
             for now in new
-            if current.columns[was].type == target.columns[now].type
+            if was[0] == now[0]
+            and current.columns[was].type == target.columns[now].type
             and bool(current.columns[was].generated) == bool(target.columns[now].generated)
         ]
-        found += [rename._replace(table=table) for rename in _best(pairs)]
-    return found
+    )
 
 
 def parse_hints(hints: Iterable[str]) -> dict[str, str]:
@@ -70,17 +73,17 @@ def parse_hints(hints: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _likeness(current: Snapshot, was: str, target: Snapshot, now: str) -> float:
+def _same_columns(current: Snapshot, was: str, target: Snapshot, now: str) -> float:
     old = {(column, c.type) for (table, column), c in current.columns.items() if table == was}
     new = {(column, c.type) for (table, column), c in target.columns.items() if table == now}
-    likeness = len(old & new) / max(len(old | new), 1)
-    return likeness if likeness >= _ALIKE else 0.0
+    return len(old & new) / max(len(old | new), 1)
 
 
-def _best(pairs: list[tuple[float, str, str]]) -> list[Rename]:
-    """The most alike first, each name once."""
-    chosen: list[Rename] = []
-    for likeness, was, now in sorted(pairs, reverse=True):
-        if likeness and not any(was == rename.was or now == rename.now for rename in chosen):
-            chosen.append(Rename(was, now))
-    return sorted(chosen)
+def _most_alike_first(pairs: list[tuple[float, Rename]]) -> list[Rename]:
+    """In contents, then in names."""
+
+    def rank(pair: tuple[float, Rename]) -> tuple[str, float, Rename]:
+        likeness, rename = pair
+        return rename.table, -likeness - SequenceMatcher(None, rename.was, rename.now).ratio(), rename
+
+    return [rename for _, rename in sorted(pairs, key=rank)]

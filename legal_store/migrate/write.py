@@ -32,7 +32,7 @@ def file_text(proposal: Proposal, name: str) -> str:
     parts.append(_function("migrate", proposal.up))
     if not proposal.irreversible:
         parts.append(_function("rollback", proposal.down))
-    return "\n".join(parts[:1]) + "".join(f"\n{part}" if p == 0 else f"\n\n{part}" for p, part in enumerate(parts[1:]))
+    return "\n\n".join(parts)
 
 
 def suggested_name(up: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from peewee import SQL, Field, Model, classmethod_only
@@ -78,8 +79,12 @@ class Record(Model):
         declared: tuple[Any, ...] = ()
 
     def __init__(self, *args: Any, **values: Any) -> None:
-        self._stored = "__no_default__" in values
-        super().__init__(*args, **values)
+        self._stored = values.pop("__no_default__", None) is not None
+        if self._stored and values.keys() <= self._meta.fields.keys():  # a row as it was read
+            row: Any = self
+            row.__data__, row.__rel__, row._dirty = values, {}, set()
+        else:
+            super().__init__(*args, **({"__no_default__": True} if self._stored else {}), **values)
 
     @classmethod
     def validate_model(cls) -> None:
@@ -164,7 +169,7 @@ class Record(Model):
         row: Any = self
         row._populate_unsaved_relations(row.__data__)
         given = dict(row.__data__)
-        self._read_back(type(self).insert(given), [f for f in _kept_by_server(self) if f.name not in given])
+        self._read_back(type(self).insert(given), [f for f in _kept_by_server(type(self)) if f.name not in given])
 
     def _update_changed(self, only: Any) -> int:
         row: Any = self
@@ -175,7 +180,7 @@ class Record(Model):
         if not changed:
             return 0
         update = type(self).update(**changed).where(row._pk_expr())
-        return self._read_back(update, [f for f in _kept_by_server(self) if f.name not in changed])
+        return self._read_back(update, [f for f in _kept_by_server(type(self)) if f.name not in changed])
 
     def _read_back(self, query: Any, columns: list[Field[Any]]) -> int:
         query.row = self
@@ -236,8 +241,8 @@ def _insert_together(model: type[Record], rows: list[Any]) -> None:
         row._populate_unsaved_relations(row.__data__)
     names = {name for row in rows for name in row.__data__}
     entries = [{name: row.__data__.get(name, SQL("DEFAULT")) for name in names} for row in rows]
-    kept = [field for field in model._meta.sorted_fields if _has_default(field)]
-    written = model.insert_many(entries).returning(*kept).tuples().execute()
+    kept = [field for field in _kept_by_server(model) if any(field.name not in row.__data__ for row in rows)]
+    written = model.insert_many(entries).returning(*(kept or [model.id])).tuples().execute()
     for row, values in zip(rows, written, strict=True):
         row._take_stored(kept, values)
 
@@ -256,8 +261,9 @@ def firm_policies(model: type[Record]) -> tuple[Policy, ...]:
     return (Policy("firm_isolation", using=condition, check=condition),)
 
 
-def _kept_by_server(row: Record) -> list[Field[Any]]:
-    return [field for field in shown(row._meta.sorted_fields) if _has_default(field)]
+@lru_cache(maxsize=256)
+def _kept_by_server(model: type[Record]) -> tuple[Field[Any], ...]:
+    return tuple(field for field in shown(model._meta.sorted_fields) if _has_default(field))
 
 
 def _has_default(field: Field[Any]) -> bool:

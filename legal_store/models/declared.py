@@ -9,6 +9,7 @@ from legal_store.models.outbox import RECORD_CACHE_EVENTS, RECORD_ROLE_CHANGE, C
 from legal_store.models.searching import (
     ENGLISH,
     ROMANIAN,
+    SEARCH_ANY_WORD,
     SEARCH_CONTENTS,
     SEARCH_NAMES,
     SEARCH_WORDS,
@@ -32,6 +33,7 @@ SCHEMA = Schema(
         SEARCH_WORDS,
         SEARCH_NAMES,
         SEARCH_CONTENTS,
+        SEARCH_ANY_WORD,
     ),
     models=(
         models.Skill,

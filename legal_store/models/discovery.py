@@ -236,6 +236,12 @@ class TemplateUsageLog(Record):
     """One document made from a template: times, edits and how content the user was (1 to 5)."""
 
     shared: ClassVar[str] = "the statistics of a template count its use by all firms"
+    # what it was used for may be a firm's secret, so that services write it and do not read it
+    service_rights: ClassVar[str] = (
+        "INSERT, SELECT (id, template_id, user_id, generation_time_ms, variables_filled, manual_edits_count,"
+        " user_satisfaction_score, time_saved_minutes, used_at),"
+        " UPDATE (manual_edits_count, user_satisfaction_score, time_saved_minutes)"
+    )
 
     template = ReferenceField(RomanianTemplate, backref="usage_logs", on_delete="CASCADE")
     user_id = UUIDField(null=True)

@@ -150,6 +150,36 @@ END
 )
 
 
+# A document counts for the rarity of the words it has, not for how often it has them: what is in every contract says
+# little. The matches alone are read from the index, no document is opened for them.
+SEARCH_ANY_WORD = Function(
+    signature=f"search_any_word(queries tsquery[], {_FILTER_ARGUMENTS}, at_most integer)",
+    returns="TABLE (id uuid, score double precision)",
+    attributes=_AS_OWNER,
+    service_only=True,
+    body=f"""
+#variable_conflict use_column
+DECLARE
+    firm uuid := public.current_firm_id();
+BEGIN
+    RETURN QUERY WITH found AS MATERIALIZED (
+        SELECT asked.place, row.id
+        FROM unnest(queries) WITH ORDINALITY AS asked (query, place)
+        JOIN public.documents AS row ON row.search_text @@ asked.query
+        WHERE row.firm_id = firm{DOCUMENT_FILTERS}
+    ), rarity AS (
+        SELECT found.place, ln(1 + (SELECT count(DISTINCT found.id) FROM found)::double precision / count(*)) AS weight
+        FROM found GROUP BY found.place
+    )
+    -- added in one order: documents with the same words have the same score, to the last bit
+    SELECT found.id, sum(rarity.weight ORDER BY rarity.place) AS score
+    FROM found JOIN rarity USING (place)
+    GROUP BY found.id ORDER BY score DESC, found.id LIMIT at_most;
+END
+""",
+)
+
+
 class SearchCalibration(Record):
     """What `search.calibrate` measured on this server; the newest row decides between exact search and index."""
 

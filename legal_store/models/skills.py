@@ -98,6 +98,11 @@ class SkillUsageLog(Record):
     """One execution of a skill: time in milliseconds, tokens, cost in US dollars."""
 
     shared: ClassVar[str] = "the statistics of a skill count its use by all firms"
+    # what was put in and came out may be a firm's secret, so that services write it and do not read it
+    service_rights: ClassVar[str] = (
+        "INSERT, SELECT (id, skill_id, user_id, workspace_id, execution_time_ms, tokens_used, tokens_saved, cost_usd,"
+        " success, executed_at)"
+    )
 
     skill = ReferenceField(Skill, backref="usage_logs", on_delete="CASCADE")
     user_id = UUIDField(null=True)

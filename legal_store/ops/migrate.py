@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _JSON = {"json": "print JSON"}
 _YES = {"yes": "do not ask"}
+_MEANT = "Nothing was changed. A line `-- lint-ignore: RULE` before a statement says that it is meant."
 _ALLOW = {
     "allow-out-of-order": "apply a file that comes before applied ones",
     "allow-drift": "accept a schema that somebody changed by hand, as it is",
@@ -47,10 +48,12 @@ def migrate(
     from legal_store.cli.confirm import confirm
     from legal_store.cli.development import start_servers_if_needed
     from legal_store.migrate.declared_file import remember_declared
-    from legal_store.migrate.develop import generate, keep
+    from legal_store.migrate.develop import generate, keep, lint_file, refuse_bad_name
     from legal_store.migrate.write import suggested_name
     from legal_store.models.declared import SCHEMA
 
+    if name:
+        refuse_bad_name(name)
     start_servers_if_needed()
     report = _deploy(allow_out_of_order=True)
     parameters, folder = _target()
@@ -72,6 +75,8 @@ def migrate(
     say("".join(f"{statement};\n" for statement in proposal.up))
     path = keep(folder, proposal, name or suggested_name(proposal.up))
     say(f"wrote {path}" + (f"; no way back: {proposal.irreversible}" if proposal.irreversible else ""))
+    for finding in lint_file(parameters, path):
+        say(str(finding))
     if not create_only:
         confirm(f"Apply {path.stem}?", yes=yes)
         report = _deploy(allow_out_of_order=True)
@@ -93,7 +98,7 @@ def check(context: Context, json: bool = False) -> None:
         print_json({"problems": problems})
     if problems:
         listed = "" if json else "".join(f"\n  - {problem}" for problem in problems) + "\n"
-        raise CheckFailedError(f"{len(problems)} problems:{listed}", remedy="Nothing was changed.")
+        raise CheckFailedError(f"{len(problems)} problems{':' * bool(listed) or '.'}{listed}", remedy=_MEANT)
     if not json:
         print("Models, migrations and database agree; every way back works.")
 
@@ -139,8 +144,11 @@ def deploy(
     lock_budget: int = 120,
 ) -> None:
     """Apply all pending migrations, without questions; for CI and production. Safe to run from many places at once."""
+    from legal_store.errors import WrongUseError
     from legal_store.migrate.budget import LockBudget
 
+    if min(lock_timeout, lock_budget) < 1 or lock_wait < 0:
+        raise WrongUseError("--lock-timeout and --lock-budget are at least 1 second, --lock-wait at least 0.")
     report = _deploy(
         allow_out_of_order=allow_out_of_order,
         allow_drift=allow_drift,
@@ -277,6 +285,8 @@ def _ask_about_rename() -> Any:
     """A question for each possible rename; None where nobody can answer."""
     import sys
 
+    from legal_store.errors import RefusedError
+
     if not sys.stdin.isatty():
         return None
 
@@ -285,7 +295,11 @@ def _ask_about_rename() -> Any:
         print(
             f"Is {now} the new name of {was}? Otherwise {was} is dropped. [y/n] ", end="", file=sys.stderr, flush=True
         )
-        return sys.stdin.readline().strip().lower() in ("y", "yes")
+        while (answer := sys.stdin.readline().strip().lower()) not in ("y", "yes", "n", "no"):
+            if not answer:
+                raise RefusedError("Not answered.", remedy="Nothing was written.")
+            print("y or n? ", end="", file=sys.stderr, flush=True)
+        return answer.startswith("y")
 
     return ask
 

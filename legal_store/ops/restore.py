@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 @task(
     "restore",
+    auto_shortflags=False,  # nothing of a restore is a slip of one letter
     help={
         "source": "name of a backup, or path of a file or of an archive directory of pg_dump",
-        "latest": "the newest backup of this database and environment",
+        "latest": "the newest backup of this database and environment, not counting safety backups",
         "store": "folder or URL of the backups (default: LEGAL_STORE_BACKUP_DIR)",
         "confirm": "the database's name (the phrase for production), instead of typing it",
         "other-environment": "the backup may be of another environment",
@@ -119,7 +120,8 @@ def undo(context: Context, confirm: str = "", json: bool = False) -> None:
     if json:
         print_json(report)
         return
-    print(f"{report.database} is what it was before the restore; what was live is kept as {report.put_aside}.")
+    print(f"{report.database} is now what {report.brought_back} was; what was live is kept as {report.put_aside}.")
+    print("Next: restart the services. Another `invoke restore.undo` swaps them again.")
 
 
 def _say_migrations(parameters: dict[str, Any]) -> None:
@@ -152,16 +154,21 @@ def asked(wanted: str, source: str) -> str | None:
 
 def _safety_backup(parameters: dict[str, Any], key: MasterKey | None, progress: Progress) -> Manifest:
     """Back up the live database and read the backup back, encrypted where there is a key."""
+    from datetime import UTC, datetime
+
     from legal_store.backup import make_backup, open_store, verify
+    from legal_store.backup.manifest import safety_name
     from legal_store.config import settings
 
+    environment = settings().environment
     store = open_store(str(settings().backup_dir))
     made = make_backup(
         parameters,
         [store],
-        environment=settings().environment,
+        environment=environment,
         codec="zstd",
         master=key,
+        name=safety_name(environment, str(parameters["dbname"]), datetime.now(UTC)),
         progress=progress,
     ).manifest
     return verify(store, made.name, key, progress=progress)

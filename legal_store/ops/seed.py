@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from invoke import Context
+from invoke.exceptions import Exit
 
 from legal_store.cli.render import print_json, print_table
 from legal_store.cli.task import task
@@ -23,7 +24,7 @@ _HELP = {
     "scale": "generate so many firms",
     "rows": "generate so many rows in all tables together, such as 250000 or 1e6",
     "seed": "each number makes another market of the same kind (1)",
-    "workers": "how many processes generate (2)",
+    "workers": "how many processes generate (0: one for each core, from 2 to 4)",
     "json": "print JSON",
 }
 
@@ -36,7 +37,7 @@ def seed(
     scale: int = 0,
     rows: str = "",
     seed: int = 1,
-    workers: int = 2,
+    workers: int = 0,
     json: bool = False,
 ) -> None:
     """Load the demo firm or another seed set; with --scale or --rows, generate firms. Safe to run again."""
@@ -92,9 +93,9 @@ class _Size:
     def __init__(self, scale: int, rows: str, seed: int, workers: int) -> None:
         from legal_store.errors import WrongUseError
 
-        self.firms, self.rows, self.seed, self.workers = scale or None, _whole(rows), seed, workers
+        self.firms, self.rows, self.seed, self.workers = scale or None, _whole(rows), seed, workers or None
         self.given = bool(scale or rows)
-        for flag, value, lowest in (("scale", scale, 0), ("seed", seed, 0), ("workers", workers, 1)):
+        for flag, value, lowest in (("scale", scale, 0), ("seed", seed, 0), ("workers", workers, 0)):
             if value < lowest:
                 raise WrongUseError(f"--{flag} {value} is too small.", remedy=f"Use {lowest} or more.")
 
@@ -138,16 +139,16 @@ def _generate(folder: Path, size: _Size) -> GenerateReport:
     from legal_store.config import settings
     from legal_store.generating import generate
 
-    with _progress_bar() as progress:
-        return generate(
-            settings(),
-            folder,
-            seed=size.seed,
-            firms=size.firms,
-            rows=size.rows,
-            workers=size.workers,
-            progress=progress,
-        )
+    sizes: dict[str, Any] = {"seed": size.seed, "firms": size.firms, "rows": size.rows, "workers": size.workers}
+    try:
+        with _progress_bar() as progress:
+            return generate(settings(), folder, **sizes, progress=progress)
+    except KeyboardInterrupt:
+        raise Exit(
+            "Interrupted. What was committed stays; indexes can be missing until you run the same command again, "
+            "which goes on from there.",
+            code=130,
+        ) from None
 
 
 @contextmanager
@@ -162,6 +163,8 @@ def _progress_bar() -> Iterator[Callable[[str, int, int], None]]:
         shown: dict[str, tuple[TaskID, float, int]] = {}
 
         def progress(stage: str, done: int, total: int) -> None:
+            if not total:  # such as indexes, when none were taken away
+                return
             if stage not in shown:
                 shown[stage] = (bars.add_task(stage, total=total, rate=""), bars.get_time(), done)
             bar, began, at_start = shown[stage]

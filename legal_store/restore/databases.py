@@ -7,11 +7,13 @@ the one that made it.
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg2
@@ -29,6 +31,8 @@ _MAINTENANCE = ("postgres", "template1")
 _SWAP_SECONDS = 30.0
 _TERMINATE_EVERY = 0.05
 _LOCK_SECONDS = 3.0
+_MOST_MEMORY_MB = 1024
+_SHARE_OF_FREE_MEMORY = 4
 _LOCK_KEY = "hashtext('legal_store restore'), hashtext(%s)"
 
 # Settings whose stored value is a list that is quoted already (as pg_dump treats them).
@@ -157,6 +161,31 @@ class Server:
             for (slot,) in self.rows("SELECT slot_name::text FROM pg_replication_slots WHERE database = %s", name)
         ]
         return found
+
+    def local_data_folder(self) -> Path | None:
+        """Return the folder of the server's data, None where it cannot be seen from here."""
+        host = str(self.parameters.get("host", "/"))
+        if not host.startswith("/") and host not in ("localhost", "127.0.0.1", "::1"):
+            return None
+        rows = self.rows("SELECT setting FROM pg_settings WHERE name = 'data_directory'")
+        folder = Path(rows[0][0]) if rows and rows[0][0] else None
+        try:
+            return folder if folder and folder.is_dir() else None
+        except OSError:
+            return None
+
+    def maintenance_memory_mb(self, jobs: int) -> int:
+        """Return the maintenance_work_mem with which each of `jobs` builds its indexes, in MB.
+
+        An HNSW index that outgrows it takes twice as long and more. On this machine it is a share of the free memory;
+        elsewhere twice shared_buffers, the only hint of how large that machine is.
+        """
+        ((shared, configured),) = self.rows(
+            "SELECT pg_size_bytes(current_setting('shared_buffers')) / 1048576,"
+            " pg_size_bytes(current_setting('maintenance_work_mem')) / 1048576"
+        )
+        free = _free_memory_mb() // (_SHARE_OF_FREE_MEMORY * jobs) if self.local_data_folder() else 0
+        return int(max(configured, min(_MOST_MEMORY_MB, max(2 * shared, free))))
 
     def swap(self, live: str, incoming: str, aside: str, origin: str) -> float:
         """Give `incoming` the name `live` and what was live the name `aside`, atomically; return the seconds it took.
@@ -345,6 +374,13 @@ def _maintenance_connection(parameters: dict[str, Any]) -> Any:
         except ServerUnavailableError as error:
             problems.append(error)
     raise problems[0]
+
+
+def _free_memory_mb() -> int:
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
+    except (ValueError, OSError):  # not known on this system
+        return 0
 
 
 def _commented(name: str, comment: str) -> sql.Composable:

@@ -16,7 +16,7 @@ from legal_store.errors import CheckFailedError
 from legal_store.restore import gates
 from legal_store.restore.checks import DEFAULT_CHECKS, Check, Finding, run_checks
 from legal_store.restore.databases import SCRATCH, Server, mark, name_for, server
-from legal_store.restore.loading import Loader
+from legal_store.restore.loading import Loader, check_jobs
 from legal_store.restore.sources import Backup
 
 _PREFIX = "legal_store_drill"
@@ -44,8 +44,9 @@ def drill(
 
     Writes the proof and the measured time into the manifest. Never touches the database in `parameters`, only
     its server. Raises RefusedError for an export, CheckFailedError when the restored database differs,
-    DamagedBackupError, BackupError.
+    DamagedBackupError, BackupError, WrongUseError.
     """
+    check_jobs(jobs)
     manifest = load(store, name, master)
     gates.Checklist().add(gates.purpose(manifest, masked=False))
     source = Backup(store, manifest, master)
@@ -76,7 +77,10 @@ def _restored_and_checked(
         began = time.monotonic()
         # owners and grants depend on the roles of the server, which need not be the one the backup is from
         with reachable(parameters) as usable:
-            loader = Loader(usable, server_version=opened.version, jobs=jobs, maintenance_memory_mb=256, owners=False)
+            memory = opened.maintenance_memory_mb(jobs)
+            loader = Loader(
+                usable, server_version=opened.version, jobs=jobs, maintenance_memory_mb=memory, owners=False
+            )
             loader.load(source, progress)
         seconds = round(time.monotonic() - began, 2)
         progress.step("compare")

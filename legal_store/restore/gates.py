@@ -6,8 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from legal_store.backup.manifest import Manifest
 from legal_store.errors import RefusedError
@@ -127,7 +126,7 @@ def disk_space(manifest: Manifest | None, server: Server) -> Gate:
     if manifest is None:
         return Gate("disk space", None, "needed for the file: unknown")
     needed = int(manifest.source.database_size * _SPACE_FACTOR)
-    folder = _local_data_folder(server)
+    folder = server.local_data_folder()
     if folder is None:
         return Gate("disk space", None, f"needed on the server: about {megabytes(needed)}; it cannot be seen from here")
     free = shutil.disk_usage(folder).free
@@ -161,15 +160,3 @@ def open_sessions(server: Server, database: str) -> Gate:
 def megabytes(size: int) -> str:
     """Return a size for people."""
     return f"{size / 1e6:,.0f} MB" if size >= 10_000_000 else f"{size / 1e6:.1f} MB"
-
-
-def _local_data_folder(server: Server) -> Path | None:
-    host = str(server.parameters.get("host", "/"))
-    if not host.startswith("/") and host not in ("localhost", "127.0.0.1", "::1"):
-        return None
-    rows: list[Any] = server.rows("SELECT setting FROM pg_settings WHERE name = 'data_directory'")
-    folder = Path(rows[0][0]) if rows and rows[0][0] else None
-    try:
-        return folder if folder and folder.is_dir() else None
-    except OSError:
-        return None

@@ -2,19 +2,17 @@
 
 A backup of ours is a stream: it may be encrypted, and no plaintext may touch the disk. Its table of contents, which
 is small, is kept in memory and gives pg_restore everything but the data: tables first, indexes and constraints in
-parallel last. The data comes through pipes, one for each job, each with its own reading of the backup and its own
-share of the tables.
+parallel last. The data is read once and goes through pipes, one for each job, each with its own share of the rows.
 """
 
 from __future__ import annotations
 
 import fcntl
-import heapq
 import os
 import subprocess
+import zlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,12 +24,13 @@ from legal_store.backup.clients import (
     memory_file,
     safe_psql,
 )
-from legal_store.backup.manifest import Contents
 from legal_store.backup.progress import SILENT, Progress
 from legal_store.backup.reading import pg_restore, table_of_contents
+from legal_store.errors import DamagedBackupError, WrongUseError
+from legal_store.restore.archive import Head, read_head
+from legal_store.restore.dividing import Job, JobGoneError, divide
 from legal_store.restore.sources import ArchiveFile, Backup, DumpStream, Source, SqlFile
 
-_MOST_STREAMS = 4
 _PIPE_BYTES = 1 << 20
 
 # pg_restore 17 and later sets a parameter that older servers do not know, whatever the archive holds.
@@ -56,13 +55,13 @@ class Loader:
             "statement_timeout": "0",
             "synchronous_commit": "off",
             "maintenance_work_mem": f"{maintenance_memory_mb}MB",
+            "max_parallel_maintenance_workers": str(max(2, jobs)),
             "row_security": "off",
         }
         text = " ".join(f"-c {name}={value}" for name, value in options.items())
         self._environment = child_environment(parameters, PGOPTIONS=text)
         self._jobs = jobs
         self._server_version = server_version
-        self._children: list[Running] = []
         self.lenient = sets_unknown_parameters(server_version)
 
     def load(self, source: Source, progress: Progress = SILENT) -> None:
@@ -75,9 +74,7 @@ class Loader:
             self._load_backup(source, progress)
 
     def _load_backup(self, source: Backup, progress: Progress) -> None:
-        if source.plain_file is not None:
-            self._load_file(source.plain_file)
-        elif hasattr(os, "memfd_create"):
+        if hasattr(os, "memfd_create"):
             self._load_stream(source, progress)
         else:
             self.feed([], source, progress)
@@ -96,20 +93,32 @@ class Loader:
             self.run(["--section=post-data", f"--jobs={self._jobs}", head.path], head.descriptor)
 
     def _load_data(self, source: Backup, listed: str, progress: Progress) -> None:
-        shares = share_out(listed, source.manifest.contents, min(self._jobs, _MOST_STREAMS))
-        watched = [progress] + [SILENT] * (len(shares) - 1)
-        with ThreadPoolExecutor(len(shares)) as pool:
-            jobs = [pool.submit(self._load_share, source, *pair) for pair in zip(shares, watched, strict=True)]
-            try:
-                for job in as_completed(jobs):
-                    job.result()
-            except BaseException:
-                self._end_children()  # the other shares are of no use without this one
-                raise
+        head, shares = read_head(source.head), shares_of(listed, self._jobs)
+        if head is None or len(shares) < 2:
+            self.feed(["--section=data"], source, progress)
+        else:
+            self._divide(source, head, shares, progress)
 
-    def _load_share(self, source: Backup, share: str, progress: Progress) -> None:
-        with in_memory(share.encode()) as entries:
-            self.feed(["--section=data", f"--use-list={entries.path}"], source, progress, entries.descriptor)
+    def _divide(self, source: Backup, head: Head, shares: list[str], progress: Progress) -> None:
+        with source.open() as archive, ExitStack() as opened:
+            jobs = [self._job(share, opened) for share in shares]
+            try:
+                divide(archive, head, jobs, progress, source.manifest.raw_size)
+            except JobGoneError:
+                pass
+            except (EOFError, zlib.error) as error:
+                raise DamagedBackupError(f"{source.name} is no archive of pg_dump: {error}.") from None
+            for job in sorted(jobs, key=lambda one: not one.gone):
+                job.end()
+                self._finish(job.running)
+            archive.finish()
+
+    def _job(self, share: str, opened: ExitStack) -> Job:
+        entries = opened.enter_context(in_memory(share.encode()))
+        arguments = ["--section=data", f"--use-list={entries.path}"]
+        running = opened.enter_context(self._restoring(arguments, entries.descriptor, stdin=subprocess.PIPE))
+        widen(running.process.stdin)
+        return opened.enter_context(Job(running))
 
     def feed(self, arguments: Sequence[str], source: Backup, progress: Progress, *descriptors: int) -> None:
         """Run pg_restore on the whole stream of a backup."""
@@ -141,14 +150,7 @@ class Loader:
     def _restoring(self, arguments: Sequence[str | Path], *descriptors: int, **streams: Any) -> Running:
         strict = [] if self.lenient else ["--exit-on-error"]
         given = [*self._database, *strict, *arguments]
-        running = Running(pg_restore(), given, self._environment, pass_fds=descriptors, **streams)
-        self._children.append(running)
-        return running
-
-    def _end_children(self) -> None:
-        for running in self._children:
-            if running.process.poll() is None:
-                running.process.terminate()
+        return Running(pg_restore(), given, self._environment, pass_fds=descriptors, **streams)
 
 
 def sets_unknown_parameters(server_version: int) -> bool:
@@ -156,22 +158,19 @@ def sets_unknown_parameters(server_version: int) -> bool:
     return server_version < _KNOWN_SINCE and pg_restore().version >= (17,)
 
 
-def share_out(listed: str, contents: Contents, shares: int) -> list[str]:
-    """Divide the data entries of `pg_restore --list` into at most `shares` lists of about the same size in bytes.
+def check_jobs(jobs: int) -> None:
+    """Raise WrongUseError unless so many jobs can work."""
+    if jobs < 1:
+        raise WrongUseError(f"{jobs} jobs cannot restore anything.", remedy="Leave --jobs out, or give 1 or more.")
 
-    Each list keeps the order of the archive, as a stream is read only once.
+
+def shares_of(listed: str, jobs: int) -> list[str]:
+    """Return what each job has to do of the data entries of `pg_restore --list`.
+
+    Every job has a share of each table's rows; sequences and large objects are for the first one only.
     """
-    lines = [line for line in listed.splitlines() if line and not line.startswith(";")]
-    sizes = {f" TABLE DATA {table.name.replace('.', ' ', 1)} ": table.size for table in contents.tables}
-    weighed = [(next((size for mark, size in sizes.items() if mark in line), 0), line) for line in lines]
-    totals = [(0, number) for number in range(shares)]
-    chosen: dict[str, int] = {}
-    for size, line in sorted(weighed, reverse=True):
-        total, number = heapq.heappop(totals)
-        chosen[line] = number
-        heapq.heappush(totals, (total + size, number))
-    divided = ["\n".join(line for line in lines if chosen[line] == number) for number in range(shares)]
-    return [share + "\n" for share in divided if share]
+    tables = [line for line in listed.splitlines() if not line.startswith(";") and " TABLE DATA " in line]
+    return [listed, *["\n".join([*tables, ""])] * (jobs - 1)] if tables else [listed]
 
 
 class _InMemory:
@@ -203,8 +202,7 @@ def _pump(archive: DumpStream, pipe: IO[bytes] | None, progress: Progress, total
 def while_accepted(pipe: IO[bytes] | None, chunks: Iterator[bytes]) -> None:
     """Write `chunks` into `pipe` and close it; stop quietly when its reader has gone: its exit code says why."""
     assert pipe is not None  # noqa: S101
-    if hasattr(fcntl, "F_SETPIPE_SZ"):
-        fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    widen(pipe)
     try:
         for chunk in chunks:
             pipe.write(chunk)
@@ -213,4 +211,10 @@ def while_accepted(pipe: IO[bytes] | None, chunks: Iterator[bytes]) -> None:
     close_quietly(pipe)
 
 
-__all__ = ["Loader", "ProgramFailedError", "in_memory", "share_out"]
+def widen(pipe: IO[bytes] | None) -> None:
+    """Let a pipe hold a megabyte, where the system can."""
+    if pipe is not None and hasattr(fcntl, "F_SETPIPE_SZ"):
+        fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+
+
+__all__ = ["Loader", "ProgramFailedError", "in_memory", "shares_of"]

@@ -29,7 +29,7 @@ from legal_store.restore import gates
 from legal_store.restore.checks import DEFAULT_CHECKS, Check, Finding, run_checks
 from legal_store.restore.databases import BEFORE, QUARANTINE, STAGED, Server, mark, name_for, server
 from legal_store.restore.gates import Checklist, Gate
-from legal_store.restore.loading import Loader, sets_unknown_parameters
+from legal_store.restore.loading import Loader, check_jobs, sets_unknown_parameters
 from legal_store.restore.sources import Backup, Source
 
 SafetyBackup = Callable[[], Manifest]
@@ -55,6 +55,9 @@ class RestorePlan:
     checks: Sequence[Check] = DEFAULT_CHECKS
     rework: Rework | None = None
     """Makes the new database fit to be seen; what it leaves goes live. Raises where that cannot be."""
+
+    def __post_init__(self) -> None:
+        check_jobs(self.jobs)
 
     @property
     def database(self) -> str:
@@ -253,7 +256,7 @@ class _Restore:
                 parameters,
                 server_version=self.server.version,
                 jobs=self.plan.jobs,
-                maintenance_memory_mb=_maintenance_memory_mb(self.server),
+                maintenance_memory_mb=self.server.maintenance_memory_mb(self.plan.jobs),
                 owners=self.plan.owners,
             )
 
@@ -294,12 +297,3 @@ def _gate_of(finding: Finding) -> Gate:
     if finding.problems:
         return Gate(finding.name, False, "; ".join(finding.problems[:5]), "The restore is given up.")
     return Gate(finding.name, True, finding.result)
-
-
-def _maintenance_memory_mb(opened: Server) -> int:
-    """Return maintenance_work_mem for building indexes: twice shared_buffers, a hint of how large the machine is."""
-    ((shared, now),) = opened.rows(
-        "SELECT pg_size_bytes(current_setting('shared_buffers')) / 1048576,"
-        " pg_size_bytes(current_setting('maintenance_work_mem')) / 1048576"
-    )
-    return int(max(now, min(1024, 2 * shared)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import BinaryIO, Protocol
 
 from legal_store.backup.catalog import base_name, load
 from legal_store.backup.keys import MasterKey
-from legal_store.backup.manifest import PG_DUMP, SUFFIX, Manifest
+from legal_store.backup.manifest import SUFFIX, Manifest
 from legal_store.backup.progress import SILENT, Progress
 from legal_store.backup.reading import check_archive, open_archive, table_of_contents
 from legal_store.backup.stores import Store
@@ -70,13 +71,6 @@ class Backup(Source):
             return 0
         return self.manifest.data_key(self.master).hash_seed()
 
-    @property
-    def plain_file(self) -> Path | None:
-        """The path that pg_restore can open itself, if the backup is stored so."""
-        if self.manifest.codec != PG_DUMP or self.manifest.encryption or not isinstance(self.store, LocalStore):
-            return None
-        return self.store.folder / self.manifest.data_file
-
     def check(self, progress: Progress = SILENT) -> None:
         self.head = check_archive(self.store, self.manifest, self.master, progress=progress)
 
@@ -114,6 +108,8 @@ def find_source(wanted: str, store: Store, master: MasterKey | None, *, trust_sq
     DamagedBackupError for a broken manifest, RefusedError for SQL without `trust_sql`.
     """
     path = Path(wanted).expanduser()
+    if not path.exists() and os.sep in wanted:
+        raise BackupError(f"There is no file {path}.", remedy="See `invoke backup.list`.")
     if not path.exists():
         return Backup(store, load(store, path.name, master), master)
     beside = LocalStore(path.parent)

@@ -102,8 +102,9 @@ class SameFirmAccessor(ForeignKeyAccessor):
 
     def __set__(self, instance: Any, value: Any) -> None:
         if isinstance(value, Model):
-            mine, theirs = (row.__data__.get("firm") for row in (instance, value))
-            if mine is not None and theirs is not None and str(mine) != str(theirs):
+            mine, theirs = instance.__data__.get("firm"), value.__data__.get("firm")
+            # every row that is read with a joined one passes here: equal ids first, texts only of those that differ
+            if mine != theirs and None not in (mine, theirs) and str(mine) != str(theirs):
                 raise FirmScopeError(
                     f"{type(instance).__name__}.{self.field.name} of firm {mine} cannot be a "
                     f"{type(value).__name__} of firm {theirs}.",

@@ -18,7 +18,7 @@ from legal_store.search.hits import ArmRank, Hit
 from legal_store.search.inputs import Filters
 from legal_store.search.meaning import semantic
 from legal_store.search.names import fuzzy
-from legal_store.search.providers import EmbeddingProvider, provider
+from legal_store.search.providers import EmbeddingProvider, embed_query, provider
 from legal_store.search.words import text
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "Hit",
     "calibrate",
     "embed_documents",
+    "embed_query",
     "fuzzy",
     "hybrid",
     "provider",

@@ -1,12 +1,15 @@
 """Search by all three at once: their rankings fused.
 
-Reciprocal rank fusion (Cormack, Clarke, Büttcher, SIGIR 2009): score = sum of weight / (60 + rank) over the arms
-that have the document. Ranks, not scores, are joined, because the arms' scores are not comparable.
+Reciprocal rank fusion (Cormack, Clarke, Büttcher, SIGIR 2009): score = sum of weight / (10 + rank) over the arms
+that have the document. Ranks, not scores, are joined, because the arms' scores are not comparable. Documents that an
+arm cannot tell apart all have the last of their places: an arm that finds everything alike says nothing
+(docs/decisions/0019-fusion.md has the figures).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 from legal_store.errors import SearchInputError
@@ -18,7 +21,7 @@ from legal_store.search.queries import any_word, read_query, tsquery
 from legal_store.search.running import rows
 from legal_store.search.server import server
 
-RANK_CONSTANT = 60
+RANK_CONSTANT = 10
 LEAST_ARM_LENGTH = 60
 WEIGHTS = {"fuzzy": 1.0, "text": 1.0, "semantic": 1.0}
 
@@ -40,10 +43,10 @@ def hybrid(
 ) -> list[Hit]:
     """Return the firm's documents that `text` and `vector`, its embedding, find together; one statement.
 
-    Three arms rank documents: "fuzzy" by title, "text" by any of the words, "semantic" by `vector` (left out without
-    one). `weights` says what each counts, 0 leaves it out; what is not named keeps its weight of 1. Equal scores are
-    ordered by id, so that the order is always the same. `explain` fills each hit's `arms` with rank and score in
-    each arm. Read-only. Raises FirmScopeError, SearchInputError, SearchError, ConfigurationError.
+    Three arms rank documents: "fuzzy" by title, "text" by the rarity of the words found, "semantic" by `vector` (left
+    out without one). `weights` says what each counts, 0 leaves it out; what is not named keeps its weight of 1. Equal
+    scores are ordered by id, so that the order is always the same. `explain` fills each hit's `arms` with rank and
+    score in each arm. Read-only. Raises FirmScopeError, SearchInputError, SearchError, ConfigurationError.
     """
     firm, given = firm_of_scope(), checked_text(text)
     filters = Filters(case, document_type, status, created_from, created_before)
@@ -83,20 +86,18 @@ def _fuzzy_arm(text: str, filters: Filters, depth: int) -> Arm:
 
 
 def _text_arm(text: str, language: str | None, filters: Filters, depth: int) -> Arm:
-    query, texts = tsquery(any_word(read_query(text)), words.checked_languages(language))
-    return Arm(
-        f"text AS MATERIALIZED (SELECT id, score FROM {words.CALL.format(query=query)})",
-        [*texts, *filters.parameters(), depth],
-        {},
-    )
+    languages = words.checked_languages(language)
+    queries, texts = zip(*(tsquery([terms], languages) for terms in any_word(read_query(text))), strict=True)
+    call = words.ANY_WORD_CALL.format(queries=", ".join(queries))
+    parameters = [*chain.from_iterable(texts), *filters.parameters(), depth]
+    return Arm(f"text AS MATERIALIZED (SELECT id, score FROM {call})", parameters, {})
 
 
 def _fused(arms: Mapping[str, Arm], weights: Mapping[str, float], limit: int) -> str:
     expressions = ",\n".join(arm.sql for arm in arms.values())
     sources = {"semantic": "(SELECT id, 1 - distance AS score FROM nearest) AS semantic"}
     ranked = "\n    UNION ALL ".join(
-        f"SELECT '{name}' AS arm, id, score, row_number() OVER (ORDER BY score DESC, id) AS rank "
-        f"FROM {sources.get(name, name)}"
+        f"SELECT '{name}' AS arm, id, score, count(*) OVER (ORDER BY score DESC) AS rank FROM {sources.get(name, name)}"
         for name in arms
     )
     # added in one order, whatever the plan: floating-point sums depend on it

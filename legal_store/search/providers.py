@@ -18,6 +18,7 @@ from typing import Protocol
 
 from legal_store.errors import ConfigurationError, SearchError
 from legal_store.models.documents import EMBEDDING_DIMENSIONS
+from legal_store.search.minilm import MiniLm
 
 ENTRY_POINT_GROUP = "legal_store.embeddings"
 
@@ -33,7 +34,7 @@ class EmbeddingProvider(Protocol):
 
 
 def provider(name: str) -> EmbeddingProvider:
-    """Return the provider of that name: `ngrams`, or one that an installed package brings.
+    """Return the provider of that name: `ngrams`, `minilm`, or one that an installed package brings.
 
     Raises ConfigurationError for a name that is unknown, taken twice, or whose package cannot be loaded.
     """
@@ -47,6 +48,14 @@ def provider(name: str) -> EmbeddingProvider:
         known = ", ".join(sorted({*_BUILT_IN, *(entry.name for entry in entry_points(group=ENTRY_POINT_GROUP))}))
         raise ConfigurationError(f"There is no embedding provider {name!r}.", remedy=f"Installed are {known}.")
     return _BUILT_IN[name]()
+
+
+def embed_query(provider: EmbeddingProvider, text: str) -> list[float]:
+    """Return the vector of a query for semantic() and hybrid(): by the provider that embedded the documents.
+
+    Raises SearchError when the provider gives nothing that can be compared.
+    """
+    return fitted(provider.embed([text]), provider)[0]
 
 
 def fitted(vectors: Sequence[Sequence[float]], provider: EmbeddingProvider) -> list[list[float]]:
@@ -123,4 +132,4 @@ def _hashed(features: dict[str, float]) -> list[float]:
     return vector if any(vector) else [1.0, *vector[1:]]
 
 
-_BUILT_IN: dict[str, Callable[[], EmbeddingProvider]] = {"ngrams": HashedNgrams}
+_BUILT_IN: dict[str, Callable[[], EmbeddingProvider]] = {"ngrams": HashedNgrams, "minilm": MiniLm}

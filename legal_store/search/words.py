@@ -13,6 +13,7 @@ from legal_store.search.queries import CONFIGURATIONS, read_query, tsquery
 from legal_store.search.running import rows
 
 CALL = "search_contents({query}, %s::uuid[], %s::text[], %s::text[], %s::timestamptz, %s::timestamptz, %s)"
+ANY_WORD_CALL = CALL.replace("search_contents({query}", "search_any_word(ARRAY[{queries}]")
 _HEADLINE = "StartSel=<b>, StopSel=</b>, MaxFragments=2, MinWords=8, MaxWords=24, FragmentDelimiter=' … '"
 
 
@@ -36,12 +37,12 @@ def text(
     of a content are searched. Each hit has a `highlight` unless it is turned off.
     Read-only. Raises FirmScopeError, SearchInputError, SearchError.
     """
-    firm_of_scope()
+    firm = firm_of_scope()
     languages = checked_languages(language)
     filters = Filters(case, document_type, status, created_from, created_before)
     expression, texts = tsquery(read_query(checked_text(query)), languages)
-    wanted = [*texts, *filters.parameters(), checked_limit(limit)]
-    found = rows(_statement(expression, languages, highlight), wanted, {}, timeout_ms=timeout_ms)
+    wanted = [*texts, *filters.parameters(), checked_limit(limit), firm]
+    found = rows(_statement(expression, languages, highlight, limit), wanted, {}, timeout_ms=timeout_ms)
     return [Hit("document", *row) for row in found]
 
 
@@ -54,15 +55,16 @@ def checked_languages(given: str | None) -> Sequence[str]:
     return (given,)
 
 
-def _statement(expression: str, languages: Sequence[str], highlight: bool) -> str:
+def _statement(expression: str, languages: Sequence[str], highlight: bool, limit: int) -> str:
     call = CALL.format(query="(SELECT query FROM asked)")
     shown = _headline(languages) if highlight else "''"
-    # the documents of the hits are read under row-level security, as everything a service reads
+    # the documents of the hits are read under row-level security, as everything a service reads; LIMIT tells the
+    # planner how few they are: without it, it reads all of the firm's
     return f"""
 WITH asked AS MATERIALIZED (SELECT {expression} AS query),
-     hits AS MATERIALIZED (SELECT id, score FROM {call})
+     hits AS MATERIALIZED (SELECT id, score FROM {call} LIMIT {limit})
 SELECT row.id, row.title, row.case_id, hits.score, {shown}
-FROM hits JOIN documents AS row ON row.id = hits.id AND row.firm_id = (SELECT current_firm_id())
+FROM hits JOIN documents AS row ON row.id = hits.id AND row.firm_id = %s
 ORDER BY hits.score DESC, row.id"""
 
 

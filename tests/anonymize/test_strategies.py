@@ -89,6 +89,19 @@ def test_the_same_key_maps_equal_values_equally_and_concepts_apart(connection: A
     assert one == other != company
 
 
+def test_equal_values_of_two_tables_stay_equal(demo: Any, rules: Any) -> None:
+    from legal_store.anonymize import anonymize
+    from legal_store.anonymize.rules import Rule
+
+    same = "ana.mureșan@firma.ro"
+    run(demo, "UPDATE clients SET email = %s WHERE id = (SELECT id FROM clients LIMIT 1)", same)
+    run(demo, "UPDATE case_actors SET email = %s", same)
+    chosen = {**rules.columns, ("clients", "email"): Rule("clients", "email", "email", {})}
+    anonymize(demo, rules._replace(columns=chosen), new_key())
+    joined = run(demo, "SELECT DISTINCT email FROM clients JOIN case_actors USING (email)")
+    assert len(joined) == 1 and joined[0][0].endswith("@example.com")
+
+
 def test_the_keyed_hash_is_hmac_sha256(connection: Any) -> None:
     import hashlib
     import hmac

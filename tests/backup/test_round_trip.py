@@ -12,7 +12,6 @@ from legal_store.backup.comparing import differences
 from legal_store.backup.stores.local import LocalStore
 from legal_store.errors import RefusedError
 from legal_store.restore import RestorePlan, find_source, restore
-from legal_store.restore.loading import share_out
 from tests.backup.conftest import contents, execute, schema
 
 RUIN = """
@@ -136,13 +135,3 @@ def test_one_backup_can_go_to_two_stores_at_once(live: dict[str, Any], store: Lo
     made = make_backup(live, [store, other], environment="test", codec="zstd").manifest
     assert store.objects() == other.objects()
     assert store.read(made.data_file) == other.read(made.data_file)
-
-
-def test_data_is_shared_out_evenly_and_in_the_order_of_the_archive(live: dict[str, Any]) -> None:
-    facts = contents(live)
-    names = [table.name for table in facts.tables]
-    listed = "\n".join(f"{n}; 0 {n} TABLE DATA {name.replace('.', ' ', 1)} owner" for n, name in enumerate(names))
-    shares = [share.splitlines() for share in share_out(listed, facts, 3)]
-    assert sorted(line for share in shares for line in share) == sorted(listed.splitlines())
-    for share in shares:
-        assert share == sorted(share, key=lambda line: int(line.partition(";")[0]))

@@ -17,6 +17,7 @@ from legal_store.backup.clients import child_environment, clients
 from legal_store.backup.comparing import differences
 from legal_store.backup.stores.local import LocalStore
 from legal_store.config import Url
+from legal_store.restore.databases import server
 from tests.backup.conftest import contents, execute
 from tests.cli.conftest import Invoke, invoke  # noqa: F401  (a fixture)
 from tests.conftest import CHECKOUT, Cluster
@@ -58,11 +59,17 @@ def test_a_day_with_backups(person: Invoke, live: dict[str, Any], tmp_path: Path
     finished = _done(person("restore", "--latest", "--confirm", live["dbname"], **secret))
     assert "ok   safety backup" in finished.stderr
     assert differences(before, contents(live)) == []
-    _done(person("restore.undo", "--confirm", live["dbname"]))
+    again = json.loads(_done(person("restore", "--latest", "--json", "--confirm", live["dbname"], **secret)).stdout)
+    assert again["source"] == name, "not the safety backup of what the first restore replaced"
+    assert again["safety_backup"].endswith("-before-restore")
+    with server(live) as opened:
+        opened.drop(again["previous"])
+    undone = _done(person("restore.undo", "--confirm", live["dbname"])).stdout
+    assert f"is now what {live['dbname']}_before_" in undone
     assert execute(live, "SELECT count(*) FROM events") == [(0,)]
 
     assert "dry run" in _done(person("backup.prune", "--days", "0", "--previous-days", "0", **secret)).stdout
-    assert len(json.loads(person("backup.list", "--json").stdout)) == 2
+    assert len(json.loads(person("backup.list", "--json").stdout)) == 3
     _done(person("backup.pin", "--name", name, "--reason", "audit", **secret))
     _done(person("backup.prune", "--days", "0", "--previous-days", "0", "--yes", **secret))
     table = _done(person("backup.list", **secret)).stdout
@@ -75,6 +82,25 @@ def test_a_restore_without_its_name_typed_is_refused(person: Invoke, live: dict[
     finished = _done(person("restore", "--latest"), 2)
     assert "STOP right database" in finished.stderr
     assert f'--confirm "{live["dbname"]}"' in finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["restore", "--latest", "--jobs=-1"], "-1 jobs cannot restore anything"),
+        (["backup.drill", "--jobs=-1"], "-1 jobs cannot restore anything"),
+        (["restore", "--source", "folder/of/nothing.dump"], "There is no file folder/of/nothing.dump"),
+    ],
+)
+def test_what_cannot_be_meant_is_said_before_anything_is_done(
+    person: Invoke, live: dict[str, Any], store: LocalStore, arguments: list[str], message: str
+) -> None:
+    made = make_backup(live, [store], environment="development")
+    finished = person(*arguments, *(["--confirm", live["dbname"]] if arguments[0] == "restore" else []))
+    assert finished.returncode in (2, 3)
+    assert message in finished.stderr
+    assert "..." not in finished.stderr
+    assert list(store.objects()) == [made.manifest.data_file, made.manifest.file_name]
 
 
 @pytest.mark.parametrize("sign", ["environment", "marker"])

@@ -46,7 +46,14 @@ def test_rates_are_items_for_each_second_that_counts() -> None:
     assert found.spreads == {"a": (37.5, 75.0)}
 
 
-@given(st.lists(st.floats(0.001, 1e6), min_size=1, max_size=50))
+def test_what_was_measured_once_has_no_quartiles() -> None:
+    once, often = Medians({"a": [1.0]}), Medians({"b": [1.0, 2.0]})
+    assert (once, once.spreads) == ({"a": 1.0}, {})
+    assert once.beside(often) == {"a": 1.0, "b": 1.5}
+    assert once.beside(often).spreads == {"b": (1.25, 1.75)}
+
+
+@given(st.lists(st.floats(0.001, 1e6), min_size=2, max_size=50))
 def test_the_median_lies_between_the_quartiles(values: list[float]) -> None:
     medians = Medians({"a": values})
     lower, upper = medians.spreads["a"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import uuid
 from contextlib import suppress
 from typing import Any
@@ -19,9 +20,13 @@ from psycopg2 import sql
 
 from legal_store import Case, CaseStatus, Client, Document, Firm, Task, firm
 from legal_store.database import Database
+from legal_store.database import pooled as pooled_module
+from legal_store.database.pooled import PooledConnection
 from legal_store.database.traces import Trace, traces_of
 from legal_store.errors import FirmScopeError
 from tests.database.conftest import MakeDatabase
+
+FULL_SWEEP = os.environ.get("LEGAL_STORE_SWEEP") == "full"
 
 # Everything that a session can carry from one borrower to the next, and that the next one could notice.
 STATE = """
@@ -110,7 +115,7 @@ def test_a_parameter_that_may_become_sql_counts_as_a_trace() -> None:
     assert not traces_of("SELECT %s, %s, %s, %s", (1, "a", None, [uuid.uuid4(), psycopg2.extras.Json({})]))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=2_000 if FULL_SWEEP else 60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.sampled_from(LEAVING_TRACES + LEAVING_NONE), min_size=1, max_size=6), st.booleans(), st.booleans())
 @example(["SET ROLE none"], False, False)
 @example(["BEGIN", "SET app.leak = 'x'"], False, False)
@@ -135,6 +140,27 @@ def test_no_borrower_finds_what_another_left(
     with database.connection_context():
         assert state_of(database) == pristine
     database.close_all()
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "replacement"),
+    [
+        (PooledConnection, "make_as_new", lambda self, within: True),
+        (PooledConnection, "note", lambda self, traces: None),
+        (pooled_module, "RESET_SESSION", "SELECT 1"),
+    ],
+)
+def test_what_is_left_is_found_once_a_part_of_the_reset_is_missing(
+    pooled: MakeDatabase, monkeypatch: pytest.MonkeyPatch, target: Any, name: str, replacement: Any
+) -> None:
+    database = pooled(size=1)
+    with database.connection_context():
+        pristine = state_of(database)
+    monkeypatch.setattr(target, name, replacement)
+    with database.connection_context():
+        database.execute_sql("SET app.leak = 'x'")
+    with database.connection_context():
+        assert state_of(database) != pristine
 
 
 def test_settings_of_the_driver_do_not_travel(pooled: MakeDatabase) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -20,9 +20,10 @@ from legal_store.errors import SeedError, WrongUseError
 from legal_store.generating import generate, ledger
 from legal_store.schema.catalog import differences, read_catalog
 from tests.conftest import CHECKOUT, Cluster
-from tests.generating.support import SYNTHETIC, fingerprint, query, settings_for
+from tests.generating.support import copied_recipe, fingerprint, query, settings_for
 
 ROWS = 24_000
+SHORT = "{ median = 280, spread = 0.1, lowest = 260, highest = 400 }"
 STEPS = [("rows", 1), ("rows", 4), ("indexes", 2), ("indexes", 60), ("statistics", 3)]
 if os.environ.get("LEGAL_STORE_SWEEP") == "full":
     STEPS = (
@@ -42,28 +43,39 @@ def progress(stage, done, total):
     print(stage, done, total, flush=True)
     sys.stdin.readline()
 
-if __name__ == "__main__":
-    settings = Settings.from_environ(dict(DATABASE_URL=sys.argv[1]))
-    generate(settings, Path({str(SYNTHETIC)!r}), rows={ROWS}, progress=progress)
+settings = Settings.from_environ(dict(DATABASE_URL=sys.argv[1]))  # no guard: its processes do not import this file
+generate(settings, Path(sys.argv[2]), rows={ROWS}, progress=progress)
 """
 
 
 @pytest.fixture(scope="module")
-def expected(cluster: Cluster, template: str) -> Any:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The recipe with short contents: making these rows again and again is what takes time here."""
+    copy = copied_recipe(tmp_path_factory.mktemp("recipe"))
+    recipe = copy / "recipe.toml"
+    usual = recipe.read_text()
+    short = usual.replace("{ median = 1300, spread = 1.1, lowest = 260, highest = 45000 }", SHORT)
+    assert short != usual
+    recipe.write_text(short)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def expected(cluster: Cluster, template: str, folder: Path) -> Any:
     """What an undisturbed load leaves: content hash, fingerprint, schema."""
     name = cluster.create(template)
     url = cluster.url(name)
-    report = generate(settings_for(url), SYNTHETIC, rows=ROWS)
+    report = generate(settings_for(url), folder, rows=ROWS)
     with closing(psycopg2.connect(url)) as connection:
         yield report.content_hash, fingerprint(url), read_catalog(connection)
     cluster.drop(name)
 
 
-def start(url: Url, script: Any) -> subprocess.Popen[str]:
+def start(url: Url, folder: Path, script: Path) -> subprocess.Popen[str]:
     script.write_text(CHILD)
     return subprocess.Popen(
-        [sys.executable, str(script), url], cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        [sys.executable, str(script), url, str(folder)], cwd=CHECKOUT,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
     )  # fmt: skip
 
 
@@ -90,8 +102,8 @@ def kill(child: subprocess.Popen[str]) -> list[psutil.Process]:
     return workers
 
 
-def assert_as_without(url: Url, expected: Any) -> None:
-    report = generate(settings_for(url), SYNTHETIC, rows=ROWS)
+def assert_as_without(url: Url, folder: Path, expected: Any) -> None:
+    report = generate(settings_for(url), folder, rows=ROWS)
     content_hash, content, catalog = expected
     assert report.already_there or report.content_hash == content_hash
     assert fingerprint(url) == content
@@ -101,37 +113,44 @@ def assert_as_without(url: Url, expected: Any) -> None:
 
 @pytest.mark.sweep
 @pytest.mark.parametrize(("stage", "steps"), STEPS)
-def test_kill_9_at_a_step_and_again(database_url: Url, tmp_path: Any, expected: Any, stage: str, steps: int) -> None:
-    child = start(database_url, tmp_path / "child.py")
+def test_kill_9_at_a_step_and_again(
+    database_url: Url, tmp_path: Path, folder: Path, expected: Any, stage: str, steps: int
+) -> None:
+    child = start(database_url, folder, tmp_path / "child.py")
     run_until(child, stage, steps)
     workers = kill(child)
-    assert_as_without(database_url, expected)
+    assert_as_without(database_url, folder, expected)
     _, alive = psutil.wait_procs(workers, timeout=20)
     assert alive == []
 
 
-def test_kill_9_at_any_time_again_and_again(database_url: Url, tmp_path: Any, expected: Any) -> None:
+def test_kill_9_at_any_time_again_and_again(database_url: Url, tmp_path: Path, folder: Path, expected: Any) -> None:
     for seconds in (0.6, 0.7, 0.9):
-        child = start(database_url, tmp_path / "child.py")
+        child = start(database_url, folder, tmp_path / "child.py")
         child.stdin.write("\n" * 200)  # type: ignore[union-attr]
         child.stdin.flush()  # type: ignore[union-attr]
         time.sleep(seconds)
         kill(child)
-    assert_as_without(database_url, expected)
+    assert_as_without(database_url, folder, expected)
 
 
-def test_a_killed_worker_ends_the_load_and_the_next_run_completes_it(database_url: Url, expected: Any) -> None:
+def test_a_killed_worker_ends_the_load_and_the_next_run_completes_it(
+    database_url: Url, folder: Path, expected: Any
+) -> None:
     def kill_a_worker(stage: str, done: int, total: int) -> None:
         if stage == "rows" and 0 < done < total:
-            for worker in multiprocessing.active_children():
-                worker.kill()
+            for child in psutil.Process().children():
+                if child.status() != psutil.STATUS_ZOMBIE and "legal_store.generating.worker" in child.cmdline():
+                    child.kill()
 
     with pytest.raises(SeedError, match=r"exit code -9.*committed stays.*Run the same command again"):
-        generate(settings_for(database_url), SYNTHETIC, rows=ROWS, progress=kill_a_worker)
-    assert_as_without(database_url, expected)
+        generate(settings_for(database_url), folder, rows=ROWS, progress=kill_a_worker)
+    assert_as_without(database_url, folder, expected)
 
 
-def test_a_cut_connection_ends_the_load_and_the_next_run_completes_it(database_url: Url, expected: Any) -> None:
+def test_a_cut_connection_ends_the_load_and_the_next_run_completes_it(
+    database_url: Url, folder: Path, expected: Any
+) -> None:
     def cut(stage: str, done: int, total: int) -> None:
         if stage == "rows" and 0 < done < total:
             query(
@@ -141,14 +160,19 @@ def test_a_cut_connection_ends_the_load_and_the_next_run_completes_it(database_u
             )
 
     with pytest.raises(SeedError, match="committed stays"):
-        generate(settings_for(database_url), SYNTHETIC, rows=ROWS, progress=cut)
-    assert_as_without(database_url, expected)
+        generate(settings_for(database_url), folder, rows=ROWS, progress=cut)
+    assert_as_without(database_url, folder, expected)
 
 
-def test_an_unfinished_load_is_not_mixed_with_another(database_url: Url, tmp_path: Any) -> None:
-    child = start(database_url, tmp_path / "child.py")
+def test_an_unfinished_load_is_not_mixed_with_another(database_url: Url, tmp_path: Path, folder: Path) -> None:
+    child = start(database_url, folder, tmp_path / "child.py")
     run_until(child, "rows", 2)
     psutil.wait_procs(kill(child), timeout=20)
     with pytest.raises(WrongUseError, match=r"unfinished load .*seed 1.*--seed 1 --scale \d+ --rows 24000"):
-        generate(settings_for(database_url), SYNTHETIC, rows=ROWS, seed=2)
+        generate(settings_for(database_url), folder, rows=ROWS, seed=2)
     assert query(database_url, f"SELECT count(*) > 0 FROM {ledger.SCHEMA}.removed") == [(True,)]
+
+
+def test_one_process_makes_the_same(database_url: Url, folder: Path, expected: Any) -> None:
+    report = generate(settings_for(database_url), folder, rows=ROWS, workers=1)
+    assert (report.content_hash, fingerprint(database_url)) == expected[:2]

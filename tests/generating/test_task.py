@@ -61,7 +61,7 @@ def test_demo_and_generated_rows_do_not_meet(database_url: Url) -> None:
         (("--rows", "-5"), "--rows -5 is not a number of rows"),
         (("--rows", "10"), "10 rows are too few for 1 firms"),
         (("--scale", "-1"), "--scale -1 is too small"),
-        (("--scale", "1", "--workers", "0"), "--workers 0 is too small"),
+        (("--scale", "1", "--workers", "-1"), "--workers -1 is too small"),
         (("--set", "synthetic"), "synthetic is a recipe. Say how much"),
         (("--set", "demo", "--scale", "2"), "demo is a seed set with fixed rows"),
     ],

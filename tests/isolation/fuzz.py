@@ -40,7 +40,7 @@ def fuzz(
     operations: list[Operation] = OPERATIONS,
     database: Any = db,
     workers: int = WORKERS,
-    stop_at_first_leak: bool = False,
+    stop_early: bool = False,
 ) -> Report:
     """Run `count` operations. The last firm of `world` belongs to no worker: nothing about it may change.
 
@@ -59,7 +59,8 @@ def fuzz(
                     for _ in range(worker.rng.randrange(1, 6)):
                         operation = worker.rng.choice(operations)
                         contextvars.Context().run(step, worker, operation, report, database)
-                if (stop_at_first_leak and report.leaks) or len(report.failures) > 5 or report.total >= count:
+                noticed = len(report.leaks) + len(report.failures)
+                if (noticed and stop_early) or len(report.failures) > 5 or report.total >= count:
                     return
         except Exception:  # noqa: BLE001
             report.failures.append(traceback.format_exc())

@@ -62,6 +62,7 @@ class World:
         self.firms = [FirmRows(number) for number in range(firms)]
         self.number_of = {firm.id: firm.number for firm in self.firms}
         with self.owner() as cursor:
+            cursor.execute("INSERT INTO skills (skill_id, display_name) VALUES ('drafting', 'Drafting')")
             for firm in self.firms:
                 for table, rows in _rows(firm).items():
                     _insert(cursor, table, rows)

@@ -15,8 +15,9 @@ from psycopg2.extensions import parse_dsn
 
 from legal_store import embedded
 from legal_store.config import Url
-from legal_store.errors import LegalStoreError
+from legal_store.errors import LegalStoreError, MigrationError
 from legal_store.migrate import deploy, status
+from legal_store.migrate.probe import refuse_unfinished_index
 from legal_store.migrate.shadow import empty_schema
 from tests.migrate.corpus import write_corpus
 from tests.migrate.support import catalog, parameters, run
@@ -142,6 +143,8 @@ def test_an_invalid_index_of_an_earlier_try_is_built_again(empty_database: Url, 
         with pytest.raises(psycopg2.errors.UniqueViolation):
             cursor.execute("CREATE UNIQUE INDEX CONCURRENTLY t_id_idx ON t (id)")
         cursor.execute("DELETE FROM t")
+        with pytest.raises(MigrationError, match=r"index t_id_idx was built and is not valid\. Run the command again"):
+            refuse_unfinished_index(connection, "CREATE UNIQUE INDEX CONCURRENTLY t_id_idx ON t (id)")
     assert catalog(empty_database)["index", "t.t_id_idx"].endswith("INVALID")
     folder = tmp_path / "migrations"
     folder.mkdir()

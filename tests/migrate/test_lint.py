@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from legal_store.migrate.files import read_migrations
 from legal_store.migrate.lint import Facts, lint, lint_migrations
 from legal_store.migrate.statements import split_statements
 from tests.conftest import MIGRATIONS
+from tests.migrate.support import write
 
 UNSAFE = [
     ("require-concurrent-index-creation", "CREATE INDEX i ON t (a)"),
@@ -88,6 +91,46 @@ def test_a_comment_turns_a_rule_off_for_the_next_statement_only(comment: str) ->
 def test_the_safe_form_is_written_out() -> None:
     (finding,) = lint("x", split_statements("DROP INDEX i"), transactional=True)
     assert "DROP INDEX CONCURRENTLY i" in finding.safe_form
+
+
+PYTHON = """
+import peewee as pw
+
+
+def migrate(migrator, database, *, fake=False):
+    class Note(pw.Model):
+        text = pw.TextField()
+
+    migrator.create_model(Note)
+    migrator.add_index(Note, "text")
+    migrator.add_index("case", "title")
+    migrator.rename_field("case", "title", "heading")  # lint-ignore: renaming-column
+    # lint-ignore: ban-drop-column
+    migrator.remove_fields("case", "court")
+    migrator.add_default("case", "court", "x")
+    migrator.sql("ALTER TABLE cases ADD a int; DROP TABLE notes")
+
+
+def rollback(migrator, database, *, fake=False):
+    migrator.remove_model("note")
+"""
+
+
+def test_operations_of_python_files_are_read_too(tmp_path: Path) -> None:
+    found = lint_migrations(read_migrations(write(tmp_path, a20250101000000_note_py=PYTHON)))
+    assert [(finding.line, finding.rule) for finding in found] == [
+        (11, "require-concurrent-index-creation"),
+        (15, "adding-field-with-default"),
+        (16, "ban-drop-table"),
+    ]
+    assert "safe.create_index" in str(found[0])
+
+
+@pytest.mark.parametrize(("version", "form"), [(170000, "CHECK (a IS NOT NULL) NOT VALID"), (180000, "NOT NULL a NOT")])
+def test_the_safe_form_is_one_that_the_server_knows(version: int, form: str) -> None:
+    statement = split_statements("ALTER TABLE t ALTER a SET NOT NULL")
+    (finding,) = lint("x", statement, transactional=True, facts=Facts(server_version=version))
+    assert form in finding.safe_form
 
 
 def test_the_migrations_of_this_package_are_clean() -> None:

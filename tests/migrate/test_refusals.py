@@ -44,6 +44,7 @@ def test_an_edited_file_is_refused_by_name(deployed: Url, folder: Path) -> None:
     assert caught.value.exit_code == 2
     assert ("table", "third") not in catalog(deployed)
     assert status(parameters(deployed), folder).edited == ["001_first"]
+    assert not status(parameters(deployed), folder).clean
 
 
 def test_a_change_of_comments_and_white_space_is_a_warning(deployed: Url, folder: Path) -> None:
@@ -132,6 +133,8 @@ def test_a_failed_stepwise_migration_waits_for_a_decision_and_goes_on_after_retr
         deploy(parameters(deployed), folder)
     with pytest.raises(RefusedError, match=r"003_third failed and nobody has said what is true"):
         deploy(parameters(deployed), folder)
+    assert status(parameters(deployed), folder).failed == ["003_third"]
+    assert not status(parameters(deployed), folder).clean
     write(folder, a003_third=STEPWISE.format("SELECT 1;"))
     assert resolve(parameters(deployed), folder, "003", "retry") == "003_third"
     assert deploy(parameters(deployed), folder).applied == ["003_third"]

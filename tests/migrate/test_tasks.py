@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from legal_store.config import Url
+from legal_store.schema.catalog import differences
 from tests.cli.conftest import Invoke, invoke
+from tests.conftest import MIGRATIONS
 from tests.migrate.support import catalog, run, write
 
 __all__ = ["invoke"]  # the fixture
@@ -48,6 +51,30 @@ def test_from_pending_to_applied_to_undone(invoke: Invoke, target: dict[str, obj
     assert ("table", "second") not in catalog(empty_database)
 
 
+def test_what_the_models_say_and_no_file_does_becomes_a_migration(
+    invoke: Invoke, empty_database: Url, database_url: Url, tmp_path: Path
+) -> None:
+    files = sorted(MIGRATIONS.glob("*.*"))
+    last = max(path for path in files if path.suffix == ".py")
+    for path in files:
+        if path != last:
+            shutil.copy(path, tmp_path)
+    target = {
+        "DATABASE_URL": empty_database,
+        "LEGAL_STORE_MIGRATIONS_DIR": tmp_path,
+        "REDIS_URL": "redis://localhost:1",
+    }
+    made = invoke("migrate", "--name", "later", "--yes", "--json", **target)
+    assert made.returncode == 0, made.stderr
+    written = json.loads(made.stdout)
+    assert (tmp_path / f"{written['migration']}.py").is_file()
+    assert written["applied"] == [written["migration"]]
+    for found in differences(catalog(database_url), catalog(empty_database)):
+        # what only the last file drops belongs to no model: reported, and left alone
+        assert found.expected is None
+        assert f"not declared by any model, left alone: {found.kind} {found.name}" in made.stderr
+
+
 def test_wrong_use_ends_with_2_and_one_paragraph(invoke: Invoke, target: dict[str, object]) -> None:
     assert invoke("migrate.deploy", **target).returncode == 0
     for arguments, message in (
@@ -56,6 +83,8 @@ def test_wrong_use_ends_with_2_and_one_paragraph(invoke: Invoke, target: dict[st
         (("migrate.resolve", "001_first", "--retry"), "001_first is applied: it cannot be resolved as retry"),
         (("migrate.baseline", "002_second"), "has a ledger with applied migrations"),
         (("schema.diagram", "--output", "x.png"), "nothing can be drawn into such a file"),
+        (("migrate.deploy", "--lock-timeout", "0"), "--lock-timeout and --lock-budget are at least 1 second"),
+        (("migrate", "--name", "Bad name"), "'Bad name' is no name for a migration"),
     ):
         finished = invoke(*arguments, **target)
         assert finished.returncode == 2, finished.stderr

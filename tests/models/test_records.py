@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from peewee import fn
 
 from legal_store import Case, CaseStatus, Client, Document, Firm, Task, User, UserRole
 
@@ -86,6 +88,24 @@ def test_many_objects_are_created_at_once(firm: Firm) -> None:
     clients[0].name = "C"
     assert clients[0].save() == 1
     assert {client.name: client.contact_info for client in Client.select()} == {"C": {}, "B": {"tel": "021"}}
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda: Case.get(),
+        lambda: Case.select(Case, fn.LOWER(Case.title).alias("lowered")).get(),
+        lambda: Case.select(Case, Client).join(Client).get(),
+        lambda: Case.raw("SELECT * FROM cases").execute()[0],
+    ],
+)
+def test_a_row_is_known_and_unchanged_however_it_was_read(firm: Firm, case: Case, read: Callable[[], Case]) -> None:
+    found = read()
+    assert found == case and found.dirty_fields == [] and found.save() == 0
+    assert (found.client, found.firm_id, found.title) == (case.client, firm.id, "Litigiu comercial")
+    assert getattr(found, "lowered", "litigiu comercial") == "litigiu comercial"
+    found.title = "Another title"
+    assert found.save() == 1 and Case.get_by_id(case.id).title == "Another title"
 
 
 def test_deleting_with_dependents_is_left_to_the_foreign_keys(firm: Firm, case: Case) -> None:

@@ -78,6 +78,16 @@ def test_a_saturated_pool_is_a_warning(pooled: MakeDatabase) -> None:
     assert found.checks["pool"]["used"] == 1
 
 
+def test_a_server_out_of_connections_is_a_failure(pooled: MakeDatabase, connection: Any, database_url: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE ROLE turned_away LOGIN CONNECTION LIMIT 0")
+        try:
+            found = timed(check_database_health, pooled(database_url.replace("legal_store@", "turned_away@")))
+        finally:
+            cursor.execute("DROP ROLE turned_away")
+    assert not found.healthy and found.reason == "the server has no free connection"
+
+
 def test_a_saturated_pool_on_a_dead_network_is_a_failure(
     pooled: MakeDatabase, proxy: TcpProxy, proxied_url: str
 ) -> None:

@@ -148,9 +148,11 @@ class _Facts(NamedTuple):
     number: int
 
 
-def papers_and_questions(language: Language, papers: int, questions: int) -> tuple[list[Paper], list[Question]]:
-    """Return that many documents and questions; `answers` are places in the list of documents."""
-    source = random.Random(11)
+def papers_and_questions(
+    language: Language, papers: int, questions: int, seed: int
+) -> tuple[list[Paper], list[Question]]:
+    """Return that many documents and questions, others for each seed; `answers` are places in the list of documents."""
+    source = random.Random(seed)
     facts = [_facts(language, source) for _ in range(papers)]
     return [_paper(language, one) for one in facts], [_question(language, facts, n, source) for n in range(questions)]
 

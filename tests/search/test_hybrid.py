@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from legal_store import firm, search
@@ -25,12 +27,30 @@ def test_the_score_is_the_sum_of_weighted_reciprocal_ranks(office: Office) -> No
         hits = search.hybrid("contract beton", axis((0, 1)), weights=weights, explain=True)
     assert {hit.title for hit in hits} == {"Contract beton", "Penalități", "Fără legătură"}
     for hit in hits:
-        assert hit.score == pytest.approx(sum(weights[arm] / (60 + place.rank) for arm, place in hit.arms.items()))
+        assert hit.score == pytest.approx(sum(weights[arm] / (10 + place.rank) for arm, place in hit.arms.items()))
     best = hits[0]
     assert best.title == "Contract beton"
-    assert {arm: place.rank for arm, place in best.arms.items()} == {"fuzzy": 1, "text": 1, "semantic": 2}
+    assert {arm: place.rank for arm, place in best.arms.items()} == {"fuzzy": 1, "text": 2, "semantic": 2}
     assert best.arms["fuzzy"].score == pytest.approx(1.0)
     assert "fuzzy" not in next(hit for hit in hits if hit.title == "Fără legătură").arms
+
+
+def test_documents_that_an_arm_cannot_tell_apart_share_the_last_of_their_places(office: Office) -> None:
+    with firm(office.firm_id):
+        hits = search.hybrid("contract beton", weights={"fuzzy": 0}, explain=True)
+    assert [hit.arms["text"].rank for hit in hits] == [2, 2]
+    assert [hit.id for hit in hits] == sorted(hit.id for hit in hits)
+
+
+def test_a_rare_word_counts_more_than_a_common_one(office: Office) -> None:
+    add_document(office, "Moștenire", "un testament")
+    for _ in range(5):
+        add_document(office, "Dosar", "un contract")
+    with firm(office.firm_id):
+        hits = search.hybrid("contract testament", weights={"fuzzy": 0}, explain=True)
+    assert hits[0].title == "Moștenire"
+    # 8 documents have one of the two words: 1 has the rare one, 7 the other
+    assert [hit.arms["text"].score for hit in hits] == pytest.approx([math.log(9), *[math.log(1 + 8 / 7)] * 7])
 
 
 def test_an_arm_without_weight_or_vector_is_left_out(office: Office) -> None:

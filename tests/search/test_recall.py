@@ -125,7 +125,8 @@ def test_recall_after_a_fifth_more_and_after_deleting_and_vacuum(library: Librar
     largest = next(iter(SIZES))
     library.add(largest, SIZES[largest] // 5)
     assert recall(library, largest) >= 0.98
-    library.run("DELETE FROM documents WHERE id::text < '4'", "VACUUM ANALYZE documents")
+    smallest = library.offices["RO4"].firm_id  # its one Filed document is another test's
+    library.run(f"DELETE FROM documents WHERE id::text < '4' AND firm_id <> '{smallest}'", "VACUUM ANALYZE documents")
     assert recall(library, largest) >= 0.98
     assert recall(library, largest, status="Approved") >= 0.98
 

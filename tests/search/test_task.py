@@ -18,7 +18,7 @@ from tests.search.conftest import Office, add_document, axis
 @pytest.fixture
 def invoke(database_url: Url) -> Invoke:
     def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        environment = os.environ | {"COLUMNS": "200", "DATABASE_URL": database_url}
+        environment = {"COLUMNS": "200"} | os.environ | {"DATABASE_URL": database_url}
         return subprocess.run(
             [sys.executable, "-m", "invoke", *arguments],
             cwd=CHECKOUT, env=environment, input=stdin, capture_output=True, text=True, timeout=60, check=False,
@@ -37,6 +37,17 @@ def test_every_way_of_searching_answers_with_json(offices: tuple[Office, Office]
     assert finished.returncode == 0, finished.stderr
     hits = json.loads(finished.stdout)
     assert [hit["title"] for hit in hits if hit["kind"] == "document"] == ["Contract de furnizare beton"]
+
+
+def test_a_title_is_shown_as_it_was_written_and_an_id_in_one_piece(
+    offices: tuple[Office, Office], invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = add_document(offices[0], "Act [draft] [/b]")
+    monkeypatch.setenv("COLUMNS", "80")
+    finished = invoke("search", "act draft", "--firm", "RO1", "--how", "fuzzy")
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert "Act [draft] [/b]" in finished.stdout
+    assert str(document.id) in finished.stdout
 
 
 def test_people_get_a_table_and_programs_may_bring_a_vector(offices: tuple[Office, Office], invoke: Invoke) -> None:

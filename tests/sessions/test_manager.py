@@ -54,15 +54,17 @@ def test_an_id_is_new_long_and_carries_nothing_readable(sessions: SessionManager
 
 def test_a_dump_of_redis_holds_no_id_and_opens_no_session(sessions: SessionManager, raw: redis.Redis) -> None:
     created = sessions.create(PARTNER)
+    rotated = sessions.rotate(created.id)
     sessions.set("chosen-by-the-service", PARTNER)
     dump = b"\n".join(_everything(raw))
     assert created.id.rpartition(".")[2].encode() not in dump
+    assert rotated.id.rpartition(".")[2].encode() not in dump
     assert b"chosen-by-the-service" not in dump
     for candidate in re.findall(rb"[A-Za-z0-9_.\-]{8,}", dump):
         text = candidate.decode()
         prefix = created.id.rpartition(".")[0]
         assert sessions.get(text) is None
-        assert sessions.get(f"{prefix}.{text}") is None
+        assert sessions.get(f"{prefix}.{text}") is sessions.get(f"v1.{text}") is None
 
 
 def _everything(raw: redis.Redis) -> Iterator[bytes]:

@@ -1,0 +1,7 @@
+"""The one database object of a process."""
+
+from __future__ import annotations
+
+from legal_store.database.connection import Database
+
+db = Database()
