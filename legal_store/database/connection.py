@@ -136,6 +136,9 @@ class Database(ChangeTracking, PooledPostgresqlDatabase):
             raise connection_failure(error, self.target) from None
         try:
             self._prepare(connection)
+        except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:  # the server went away meanwhile
+            connection.close()
+            raise connection_failure(error, self.target) from None
         except BaseException:
             connection.close()
             raise

@@ -50,7 +50,7 @@ _CONNECTION_FAILURES = (
         "Check the host in DATABASE_URL, and the network (VPN, DNS).",
     ),
     (
-        r"starting up|shutting down|recovery mode",
+        r"starting up|shutting down|recovery mode|server closed the connection unexpectedly",
         "the server is starting, stopping or recovering",
         "Wait a moment and try again.",
     ),

@@ -52,6 +52,25 @@ def test_a_refused_connection_fails_at_once_and_service_resumes(
     eventually(resumed)
 
 
+def test_a_connection_cut_at_any_byte_of_its_opening_is_one_clear_error(
+    pooled: MakeDatabase, proxy: TcpProxy, proxied_url: str
+) -> None:
+    outcomes = []
+    for count in range(0, 1200, 20):  # from the greeting to beyond the first answers
+        database = pooled(proxied_url, size=1)
+        proxy.cut_after(count)
+        try:
+            database.connect()
+        except ServerUnavailableError:
+            outcomes.append(False)
+        else:
+            outcomes.append(True)
+            database.close()
+        proxy.heal()
+        database.close_all()
+    assert not outcomes[0] and outcomes[-1]
+
+
 def test_a_blackholed_connection_attempt_delays_nobody_else(
     pooled: MakeDatabase, proxy: TcpProxy, proxied_url: str
 ) -> None:
