@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import random
 import statistics
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from legal_store.database import all_firms, db, firm
@@ -53,26 +55,28 @@ def calibrate(
     store: bool = True,
     progress: Callable[[str], None] = lambda message: None,
 ) -> CalibrationReport:
-    """Measure exact search and index with `samples` queries near documents of the largest firm, and store the costs.
+    """Measure exact search and index with `samples` queries in a large and a middling firm, and store the costs.
 
-    Every search of every process uses them within a minute. Chosen is the narrowest walk through the index with a
-    recall@10 of `least_recall`, or the best there is. Needs the rights of the schema's owner. Raises
-    SearchInputError when fewer than 100 documents of one firm have embeddings, or there is no index.
+    Every search of every process uses them within a minute. Chosen is the narrowest walk through the index whose
+    recall@10 is `least_recall` with a confidence of 95 %, or the best there is. Needs the rights of the schema's
+    owner. Raises SearchInputError when fewer than 100 documents of one firm have embeddings, when there is no index,
+    or when so few samples could not show that recall.
     """
+    _check_samples(samples, least_recall)
     known = server()
     if not known.indexed:
         raise SearchInputError("There is no cosine HNSW index to measure.", remedy="Run `invoke migrate.deploy`.")
-    firm_id, count, queries = _queries(samples)
-    with firm(firm_id):
-        progress(f"exact search over {count} documents")
-        exact_ms, right = _exact(known, firm_id, queries)
-        measured = []
-        for ef_search, overfetch in BREADTHS:
-            progress(f"index with ef_search {ef_search}")
-            measured.append(_measure(known, firm_id, queries, right, ef_search, overfetch))
-            if measured[-1].recall >= least_recall and len(measured) > 2:
-                break
-    chosen = next((one for one in measured if one.recall >= least_recall), max(measured, key=lambda one: one.recall))
+    largest, *others = (_exact(known, one, progress) for one in _samples(samples))
+    measured = []
+    for ef_search, overfetch in BREADTHS:
+        progress(f"index with ef_search {ef_search}")
+        measured.append(_measure(known, [largest, *others], ef_search, overfetch))
+        if _is_shown(measured[-1], samples, least_recall) and len(measured) > 2:
+            break
+    chosen = next(
+        (one for one in measured if _is_shown(one, samples, least_recall)), max(measured, key=lambda one: one.recall)
+    )
+    firm_id, count, exact_ms = largest.firm_id, largest.documents, largest.milliseconds
     costs = _costs(exact_ms, count, measured, chosen)
     report = CalibrationReport(
         firm_id, count, exact_ms, measured, costs, chosen.recall, exact_limit(costs, known.documents, WANTED), store
@@ -82,25 +86,67 @@ def calibrate(
     return report
 
 
-def _queries(samples: int) -> tuple[uuid.UUID, int, list[str]]:
-    with all_firms(reason="search.calibrate looks for the firm with the most embeddings"):
-        largest = db.execute_sql(
+def least_that_is_sure(share: float, trials: int) -> float:
+    """Return the share that is exceeded with a confidence of 95 % where `share` of `trials` was seen. Pure.
+
+    The lower bound of Wilson's score interval (E. B. Wilson, 1927), one-sided.
+    """
+    z = 1.645
+    middle = share + z * z / (2 * trials)
+    spread = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
+    return (middle - spread) / (1 + z * z / trials)
+
+
+def _is_shown(one: Measured, samples: int, least_recall: float) -> bool:
+    return least_that_is_sure(one.recall, samples * WANTED) >= least_recall
+
+
+def _check_samples(samples: int, least_recall: float) -> None:
+    if not 0 < least_recall < 1:
+        raise SearchInputError(f"A recall of {least_recall} cannot be asked for.", remedy="Give one between 0 and 1.")
+    if samples < 1 or least_that_is_sure(1.0, samples * WANTED) < least_recall:
+        needed = next(n for n in itertools.count(1) if least_that_is_sure(1.0, n * WANTED) >= least_recall)
+        raise SearchInputError(
+            f"{samples} samples cannot show a recall of {least_recall}.", remedy=f"Give {needed} or more."
+        )
+
+
+class _Sample(NamedTuple):
+    """A firm, queries near its documents, and, once searched exactly, what is right and how long that took."""
+
+    firm_id: uuid.UUID
+    documents: int
+    queries: list[str]
+    right: Sequence[set[Any]] = ()
+    milliseconds: float = 0.0
+
+
+def _samples(samples: int) -> list[_Sample]:
+    """Return the largest firm and the one in the middle: the smaller its share of the index, the harder its walk."""
+    with all_firms(reason="search.calibrate looks for the firms with embeddings"):
+        firms = db.execute_sql(
             "SELECT firm_id, count(*) FROM documents WHERE content_embedding IS NOT NULL "
-            "GROUP BY firm_id ORDER BY 2 DESC, 1 LIMIT 1"
-        ).fetchone()
-        if largest is None or largest[1] < LEAST_DOCUMENTS:
+            "GROUP BY firm_id ORDER BY 2 DESC, 1"
+        ).fetchall()
+        large = [found for found in firms if found[1] >= LEAST_DOCUMENTS]
+        if not large:
             raise SearchInputError(
-                f"The largest firm has {largest[1] if largest else 0} documents with embeddings; {LEAST_DOCUMENTS} "
+                f"The largest firm has {firms[0][1] if firms else 0} documents with embeddings; {LEAST_DOCUMENTS} "
                 "are needed to measure.",
                 remedy="Run `invoke search.embed`, or calibrate where the data is.",
             )
-        vectors = db.execute_sql(
-            "SELECT content_embedding::text FROM documents WHERE firm_id = %s AND content_embedding IS NOT NULL "
-            "ORDER BY md5(id::text) LIMIT %s",
-            [largest[0], samples],
-        ).fetchall()
+        chosen = dict.fromkeys((large[0], large[len(large) // 2]))
+        return [_Sample(firm_id, count, _queries(firm_id, samples)) for firm_id, count in chosen]
+
+
+def _queries(firm_id: uuid.UUID, samples: int) -> list[str]:
+    vectors = db.execute_sql(
+        "SELECT content_embedding::text FROM documents WHERE firm_id = %s AND content_embedding IS NOT NULL "
+        "ORDER BY md5(id::text) LIMIT %s",
+        [firm_id, samples],
+    ).fetchall()
     source = random.Random(1)  # noqa: S311  (no secret)
-    return largest[0], largest[1], [_beside(json.loads(vector), source) for (vector,) in vectors]
+    return [_beside(json.loads(vector), source) for (vector,) in vectors]
 
 
 def _beside(vector: list[float], source: random.Random) -> str:
@@ -113,30 +159,38 @@ def _beside(vector: list[float], source: random.Random) -> str:
     return checked_vector([0.9 * v / length + 0.436 * n / noise_length for v, n in zip(vector, noise, strict=True)])
 
 
-def _exact(known: Server, firm_id: uuid.UUID, queries: list[str]) -> tuple[float, list[set[Any]]]:
-    exact = known._replace(costs=known.costs._replace(exact_row_us=_ALWAYS_EXACT))
-    times, right = _timed(exact, firm_id, queries)
-    return statistics.median(times), right
+def _exact(known: Server, sample: _Sample, progress: Callable[[str], None]) -> _Sample:
+    progress(f"exact search over {sample.documents} documents")
+    times, right = _timed(known._replace(costs=known.costs._replace(exact_row_us=_ALWAYS_EXACT)), sample)
+    return sample._replace(right=right, milliseconds=statistics.median(times))
 
 
-def _measure(
-    known: Server, firm_id: uuid.UUID, queries: list[str], right: list[set[Any]], ef_search: int, overfetch: int
-) -> Measured:
+def _measure(known: Server, samples: list[_Sample], ef_search: int, overfetch: int) -> Measured:
+    """Return the lowest recall of all samples, and the time of the first."""
     costs = known.costs._replace(exact_row_us=_ALWAYS_INDEX, ef_search=ef_search, overfetch=overfetch)
-    times, found = _timed(known._replace(costs=costs), firm_id, queries)
-    shares = [len(one & best) / max(1, len(best)) for one, best in zip(found, right, strict=True)]
-    return Measured(ef_search, overfetch, statistics.mean(shares), statistics.median(times))
+    timed = [_timed(known._replace(costs=costs), sample) for sample in samples]
+    recall = min(_recall(found, sample.right) for (_, found), sample in zip(timed, samples, strict=True))
+    return Measured(ef_search, overfetch, recall, statistics.median(timed[0][0]))
 
 
-def _timed(known: Server, firm_id: uuid.UUID, queries: list[str]) -> tuple[list[float], list[set[Any]]]:
-    nearest_ids(known, firm_id, queries[0], Filters(), WANTED, timeout_ms=0)  # warms the cache
+def _recall(found: list[set[Any]], right: Sequence[set[Any]]) -> float:
+    return statistics.mean(len(one & best) / max(1, len(best)) for one, best in zip(found, right, strict=True))
+
+
+def _timed(known: Server, sample: _Sample) -> tuple[list[float], list[set[Any]]]:
     times, found = [], []
-    for query in queries:
-        began = time.perf_counter()
-        ids = nearest_ids(known, firm_id, query, Filters(), WANTED, timeout_ms=0)
-        times.append((time.perf_counter() - began) * 1000)
-        found.append(set(ids))
+    with firm(sample.firm_id):
+        _search(known, sample, sample.queries[0])  # warms the cache
+        for query in sample.queries:
+            began = time.perf_counter()
+            ids = _search(known, sample, query)
+            times.append((time.perf_counter() - began) * 1000)
+            found.append(set(ids))
     return times, found
+
+
+def _search(known: Server, sample: _Sample, query: str) -> list[Any]:
+    return nearest_ids(known, sample.firm_id, query, Filters(), WANTED, timeout_ms=0)
 
 
 def _costs(exact_ms: float, count: int, measured: list[Measured], chosen: Measured) -> Costs:

@@ -20,6 +20,7 @@ from psycopg2 import sql
 from legal_store import Document, all_firms, firm, search
 from legal_store.config import Settings, Url
 from legal_store.database import db
+from legal_store.errors import SearchInputError
 from legal_store.search.inputs import Filters, checked_vector
 from legal_store.search.meaning import nearest_ids
 from legal_store.search.planning import Costs, exact_limit
@@ -132,12 +133,19 @@ def test_recall_after_a_fifth_more_and_after_deleting_and_vacuum(library: Librar
 
 
 def test_calibration_measures_chooses_and_is_used(library: Library) -> None:
-    report = search.calibrate(samples=10)
+    report = search.calibrate(samples=20)
     assert report.recall >= 0.98
     assert report.stored
     assert report.costs.exact_row_us > 0
     assert server().costs == pytest.approx(report.costs)
     assert {one.ef_search for one in report.measured} >= {40, 100}
+
+
+def test_too_few_samples_are_refused(library: Library) -> None:
+    with pytest.raises(SearchInputError, match=r"10 samples cannot show a recall of 0\.98\. Give 14 or more\."):
+        search.calibrate(samples=10)
+    with pytest.raises(SearchInputError, match="between 0 and 1"):
+        search.calibrate(least_recall=1.0)
 
 
 def test_no_search_reads_a_whole_large_table(library: Library) -> None:
