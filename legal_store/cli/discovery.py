@@ -35,7 +35,7 @@ def build_collection(folder: Path | None = None) -> Collection:
                     remedy="Rename one of them.",
                 )
             tasks[found.name] = (found, origin)
-    return _collection({name: found for name, (found, _) in tasks.items()})
+    return collection_of({name: found for name, (found, _) in tasks.items()})
 
 
 def _modules(folder: Path | None) -> Iterator[tuple[ModuleType, str]]:
@@ -80,7 +80,8 @@ def _tasks_of(module: ModuleType) -> list[Task[Any]]:
     return [item for item in vars(module).values() if isinstance(item, Task)]
 
 
-def _collection(tasks: dict[str, Task[Any]]) -> Collection:
+def collection_of(tasks: dict[str, Task[Any]]) -> Collection:
+    """Return the tasks, by their full names, as Invoke's nested collections."""
     root = Collection()
     groups = {name.partition(".")[0] for name in tasks if "." in name}
     collections = {group: Collection(group) for group in sorted(groups)}

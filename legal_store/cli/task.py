@@ -27,6 +27,8 @@ def task(name: str, **options: Any) -> Callable[[Callable[..., Any]], invoke.Tas
     def declare(body: Callable[..., Any]) -> invoke.Task[Any]:
         @functools.wraps(body)
         def guarded(context: invoke.Context, *args: Any, **flags: Any) -> Any:
+            if not _HELP_FLAGS.isdisjoint(value for value in (*args, *flags.values()) if isinstance(value, str)):
+                return _print_help(declared)
             read_env_file(Path.cwd() / ".env")
             try:
                 _drop_what_a_killed_import_left()
@@ -36,9 +38,21 @@ def task(name: str, **options: Any) -> Callable[[Callable[..., Any]], invoke.Tas
             except Exception as error:  # noqa: BLE001  (unknown ones are raised again)
                 raise _exit_for(error) from None
 
-        return cast(invoke.Task[Any], invoke.task(guarded, name=name, **options))
+        declared = cast(invoke.Task[Any], invoke.task(guarded, name=name, **options))
+        return declared
 
     return declare
+
+
+_HELP_FLAGS = frozenset(("--help", "-h"))
+
+
+def _print_help(task: invoke.Task[Any]) -> None:
+    """Print a task's help. Invoke takes `TASK --help` for the first positional argument of a task that has one."""
+    from legal_store.cli.discovery import collection_of
+
+    program = invoke.Program(namespace=collection_of({task.name: task}), binary="invoke")
+    program.run(["invoke", "--help", task.name], exit=False)
 
 
 def _drop_what_a_killed_import_left() -> None:

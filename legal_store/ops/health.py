@@ -24,7 +24,11 @@ def health(context: Context, json: bool = False) -> None:
         raise CheckFailedError(f"Not healthy: {', '.join(unwell)}.", remedy="`invoke doctor` says more.")
 
 
-@task("serve-health", help={"host": "address to listen on", "port": "port to listen on"})
+@task(
+    "serve-health",
+    help={"host": "address to listen on", "port": "port to listen on"},
+    auto_shortflags=False,  # -h is for help
+)
 def serve_health(context: Context, host: str = "127.0.0.1", port: int = 8081) -> None:
     """Serve GET /api/health/database, /redis and /live until interrupted."""
     from legal_store.monitor.server import health_server

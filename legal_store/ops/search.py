@@ -24,7 +24,7 @@ _SEARCH_HELP = {
 }
 
 
-@task("search", help=_SEARCH_HELP)
+@task("search", help=_SEARCH_HELP, auto_shortflags=False)  # -h is for help
 def search(
     context: Context,
     query: str,

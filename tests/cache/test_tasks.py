@@ -93,7 +93,7 @@ def test_ending_everybodys_sessions_needs_a_yes(
         ("session.list", "--user", "1", "--firm", "2"),
         ("session.list", "--limit", "0"),
         ("cache.invalidate", "case:*"),
-        ("cache.invalidate", "--help"),  # Invoke takes it for the pattern
+        ("cache.invalidate", "--all"),  # Invoke takes it for the pattern
         ("cache.invalidate", "case:*", "--firm", "not-a-uuid"),
         ("cache.clear",),
     ],
