@@ -3,7 +3,7 @@
 Reciprocal rank fusion (Cormack, Clarke, Büttcher, SIGIR 2009): score = sum of weight / (10 + rank) over the arms
 that have the document. Ranks, not scores, are joined, because the arms' scores are not comparable. Documents that an
 arm cannot tell apart all have the last of their places: an arm that finds everything alike says nothing
-(docs/decisions/0019-fusion.md has the figures).
+(docs/decisions/0018-fusion.md has the figures).
 """
 
 from __future__ import annotations
