@@ -5,14 +5,13 @@ from __future__ import annotations
 from enum import StrEnum
 
 from peewee import BigIntegerField, BooleanField, IntegerField, TextField
-from pgvector.peewee import VectorField
 
 from legal_store.models.cases import Case
 from legal_store.models.firms import FirmRecord
 from legal_store.models.outbox import cache_events
 from legal_store.models.searching import CONTENT_HASH, INDEXED_TEXT, SHORT_PENDING_LIST, words_index, words_of
 from legal_store.models.users import User
-from legal_store.schema.fields import EnumField, FirmReferenceField, JsonField, SearchField
+from legal_store.schema.fields import EmbeddingField, EnumField, FirmReferenceField, JsonField, SearchField
 from legal_store.schema.objects import Check, Default, Index
 
 EMBEDDING_DIMENSIONS = 1536
@@ -50,7 +49,7 @@ class Document(FirmRecord):
     version = IntegerField(default=1, constraints=[Default("1")])
     ai_generated = BooleanField(default=False, constraints=[Default("false")])
     created_by = FirmReferenceField(User, backref="created_documents", null=True, on_delete="SET NULL")
-    content_embedding = VectorField(dimensions=EMBEDDING_DIMENSIONS, null=True)
+    content_embedding = EmbeddingField(EMBEDDING_DIMENSIONS, null=True)
     # "provider:content_hash" of an embedding that `search.embed` made; empty for one that a service brought
     embedded_with = TextField(null=True)
     metadata = JsonField(default=dict, constraints=[Default("'{}'")])

@@ -7,12 +7,14 @@ import time
 import uuid
 from copy import deepcopy
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from peewee import (
     SQL,
     EnclosedNodeList,
     Entity,
+    Expression,
     Field,
     FieldAccessor,
     ForeignKeyAccessor,
@@ -204,3 +206,38 @@ class ListField(ArrayField):
         options.setdefault("default", list)
         options.setdefault("constraints", [Default("'{}'")])
         super().__init__(element, index=False, **options)
+
+
+class EmbeddingField(Field):
+    """pgvector's VectorField, which is imported when a vector is first read or written: few services handle one."""
+
+    field_type = "vector"
+
+    def __init__(self, dimensions: int, **options: Any) -> None:
+        self.dimensions = dimensions
+        super().__init__(**options)
+
+    def get_modifiers(self) -> list[int]:
+        return [self.dimensions]
+
+    def db_value(self, value: Any) -> Any:
+        return _pgvector_field().db_value(value)
+
+    def python_value(self, value: Any) -> Any:
+        return _pgvector_field().python_value(value)
+
+    def l2_distance(self, vector: Any) -> Expression:
+        return Expression(self, "<->", self.to_value(vector))
+
+    def max_inner_product(self, vector: Any) -> Expression:
+        return Expression(self, "<#>", self.to_value(vector))
+
+    def cosine_distance(self, vector: Any) -> Expression:
+        return Expression(self, "<=>", self.to_value(vector))
+
+
+@lru_cache(maxsize=1)
+def _pgvector_field() -> Any:
+    from pgvector.peewee import VectorField
+
+    return VectorField()
