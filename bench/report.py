@@ -40,7 +40,8 @@ def _comparison(record: dict[str, Any]) -> str:
         for name, median in result["medians"].items():
             spread = result["spreads"].get(name)
             quartiles = f"[{number(spread[0])}, {number(spread[1])}]" if spread else ""
-            lines.append(f"| {result['what']} | {name} | {number(median)} | {quartiles} | {result['unit']} |")
+            named = name.replace("|", "\\|")  # a pipe would end the cell
+            lines.append(f"| {result['what']} | {named} | {number(median)} | {quartiles} | {result['unit']} |")
     parts.append("\n".join(lines) + "\n")
     parts.append(f"![{record['name']}](benchmarks/{record['name']}.svg)\n")
     parts.append(_machine(record) + "\n")
