@@ -96,8 +96,8 @@ def _type(field: Any) -> str:
     base = str(getattr(target, "field_type", "")).lower()
     if hasattr(target, "members"):
         return "text"
-    if getattr(target, "dimensions", None) and "vector" in type(target).__name__.lower():
-        return f"vector_{target.dimensions}"
+    if base in ("vector", "halfvec") and target.get_modifiers():
+        return f"{base}_{target.get_modifiers()[0]}"
     element = getattr(target, "_ArrayField__field", None) or getattr(target, "dimensions", None)
     return f"{base}_array" if element and "array" in str(type(target).__mro__).lower() else base or "text"
 
