@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +35,10 @@ def hard_template(cluster: Cluster, template: str) -> Iterator[str]:
     cluster.drop(name)
 
 
-@pytest.fixture
-def live(cluster: Cluster, hard_template: str) -> Iterator[dict[str, Any]]:
-    """psycopg2 parameters of a database of its own, with all hard cases; also what restores made of it goes."""
-    name = cluster.create(hard_template)
+@contextmanager
+def restorable(cluster: Cluster, template: str) -> Iterator[dict[str, Any]]:
+    """Yield psycopg2 parameters of a copy of `template`; at the end it goes, and what restores made of it."""
+    name = cluster.create(template)
     parameters: dict[str, Any] = parse_dsn(cluster.url(name))
     yield parameters
     with server(parameters) as opened:
@@ -46,6 +46,13 @@ def live(cluster: Cluster, hard_template: str) -> Iterator[dict[str, Any]]:
             if left.of == name:
                 opened.drop(left.name)
     cluster.drop(name)
+
+
+@pytest.fixture
+def live(cluster: Cluster, hard_template: str) -> Iterator[dict[str, Any]]:
+    """psycopg2 parameters of a database of its own, with all hard cases."""
+    with restorable(cluster, hard_template) as parameters:
+        yield parameters
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from legal_store.restore import RestorePlan, find_source, restore
 from legal_store.restore.archive import ROWS, Head, Reader, chunk, number, read_head
 from legal_store.restore.databases import server
 from legal_store.restore.dividing import Job, divide
-from tests.backup.conftest import contents, execute
+from tests.backup.conftest import contents, execute, restorable
 from tests.conftest import Cluster
 
 LARGE_OBJECTS = 3
@@ -49,14 +49,8 @@ def large_template(cluster: Cluster) -> Iterator[str]:
 
 @pytest.fixture
 def large(cluster: Cluster, large_template: str) -> Iterator[dict[str, Any]]:
-    name = cluster.create(large_template)
-    parameters = {**cluster.parameters, "dbname": name}
-    yield parameters
-    with server(parameters) as opened:
-        for left in opened.marked():
-            if left.of == name:
-                opened.drop(left.name)
-    cluster.drop(name)
+    with restorable(cluster, large_template) as parameters:
+        yield parameters
 
 
 def _plan(parameters: dict[str, Any], store: LocalStore, name: str, key: MasterKey | None, jobs: int) -> RestorePlan:
