@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,7 @@ class _Contest:
         self.store = open_store(str(folder / "backups"))
         self.sql = folder / "dump.sql.gz"
         self.made: dict[bool, str] = {}
+        self.previous: str | None = None
         self.size = _megabytes(database)
 
     def backups(self, rounds: int) -> list[Result]:
@@ -139,14 +140,18 @@ class _Contest:
         self.shell(f"gunzip -c '{self.sql}' | {psql} > /dev/null")
 
     def restore(self, *, encrypted: bool) -> float:
-        """Restore over the live database while a client connects all the time; return its longest wait."""
+        """Restore over the live database while a client asks all the time; return its longest wait.
+
+        Drops first what the turn before has put aside, as the turn of psql drops what it made before.
+        """
+        if self.previous:
+            _execute({**self.database, "dbname": "postgres"}, f'DROP DATABASE "{self.previous}" WITH (FORCE)')
         source = find_source(self.made[encrypted], self.store, self.key if encrypted else None)
         plan = RestorePlan(
             source=source, parameters=self.database, environment="bench", typed="bench", jobs=os.cpu_count() or 1
         )
         with _Client(self.database) as client:
-            report = restore(plan)
-        _execute({**self.database, "dbname": "postgres"}, f'DROP DATABASE "{report.previous}" WITH (FORCE)')
+            self.previous = restore(plan).previous
         return client.longest
 
     def shell(self, command: str) -> None:
@@ -155,13 +160,17 @@ class _Contest:
 
 
 class _Client:
-    """Connects and asks without pause; `longest` is the longest time between two answers, in seconds."""
+    """Asks every 20 ms, and connects again when it is disconnected, as a pool does.
+
+    `longest` is the longest time between two answers, in seconds.
+    """
 
     def __init__(self, database: dict[str, Any]) -> None:
         self.database = database
         self.longest = 0.0
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._ask)
+        self._thread = threading.Thread(target=self._work)
+        self._last = time.monotonic()
 
     def __enter__(self) -> _Client:
         self._thread.start()
@@ -171,17 +180,19 @@ class _Client:
         self._stop.set()
         self._thread.join()
 
-    def _ask(self) -> None:
-        last = time.monotonic()
+    def _work(self) -> None:
         while not self._stop.is_set():
-            try:
-                _execute(self.database, "SELECT 1")
-            except psycopg2.OperationalError:
-                continue
-            now = time.monotonic()
-            self.longest = max(self.longest, now - last)
-            last = now
-            self._stop.wait(0.02)
+            with suppress(psycopg2.OperationalError), closing(psycopg2.connect(**self.database)) as connection:
+                connection.autocommit = True
+                self._ask(connection)
+
+    def _ask(self, connection: Any) -> None:
+        with connection.cursor() as cursor:
+            while not self._stop.wait(0.02):
+                cursor.execute("SELECT 1")
+                now = time.monotonic()
+                self.longest = max(self.longest, now - self._last)
+                self._last = now
 
 
 @contextmanager

@@ -62,6 +62,11 @@ class Contents:
     roles: tuple[str, ...]
     migration_head: str | None
 
+    @property
+    def largest_table(self) -> int:
+        """The bytes of the largest table with its long values, without indexes."""
+        return max((table.size for table in self.tables), default=0)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Source:

@@ -7,6 +7,7 @@ the one that made it.
 from __future__ import annotations
 
 import json
+import math
 import os
 import threading
 import time
@@ -32,7 +33,8 @@ _SWAP_SECONDS = 30.0
 _TERMINATE_EVERY = 0.05
 _LOCK_SECONDS = 3.0
 _MOST_MEMORY_MB = 1024
-_SHARE_OF_FREE_MEMORY = 4
+_SHARE_OF_MEMORY = 8
+_INDEX_PER_TABLE = 2  # what an HNSW index takes while it is built, beside its table: less, but for short vectors
 _LOCK_KEY = "hashtext('legal_store restore'), hashtext(%s)"
 
 # Settings whose stored value is a list that is quoted already (as pg_dump treats them).
@@ -174,18 +176,21 @@ class Server:
         except OSError:
             return None
 
-    def maintenance_memory_mb(self, jobs: int) -> int:
-        """Return the maintenance_work_mem with which each of `jobs` builds its indexes, in MB.
+    def settings_for_indexes(self, jobs: int, largest_table: int | None) -> dict[str, str]:
+        """Return the settings with which each of `jobs` builds its indexes; the server's own where it is elsewhere.
 
-        An HNSW index that outgrows it takes twice as long and more. On this machine it is a share of the free memory;
-        elsewhere twice shared_buffers, the only hint of how large that machine is.
+        `largest_table` is in bytes, None where that is not known. An HNSW index that outgrows maintenance_work_mem
+        takes twice as long and more. One that parallel workers build takes all of it at once, from /dev/shm, which is
+        small in containers: there each index has one process, with memory of its own.
         """
-        ((shared, configured),) = self.rows(
-            "SELECT pg_size_bytes(current_setting('shared_buffers')) / 1048576,"
-            " pg_size_bytes(current_setting('maintenance_work_mem')) / 1048576"
-        )
-        free = _free_memory_mb() // (_SHARE_OF_FREE_MEMORY * jobs) if self.local_data_folder() else 0
-        return int(max(configured, min(_MOST_MEMORY_MB, max(2 * shared, free))))
+        if self.local_data_folder() is None:
+            return {}
+        ((configured,),) = self.rows("SELECT pg_size_bytes(current_setting('maintenance_work_mem')) >> 20")
+        wanted = _MOST_MEMORY_MB if largest_table is None else _INDEX_PER_TABLE * largest_table >> 20
+        most = min(_MOST_MEMORY_MB, _memory_mb() // (_SHARE_OF_MEMORY * jobs))
+        memory = max(configured, min(wanted, most))
+        workers = max(2, jobs) if jobs * memory < _shared_memory_mb() else 0
+        return {"maintenance_work_mem": f"{memory}MB", "max_parallel_maintenance_workers": str(workers)}
 
     def swap(self, live: str, incoming: str, aside: str, origin: str) -> float:
         """Give `incoming` the name `live` and what was live the name `aside`, atomically; return the seconds it took.
@@ -376,11 +381,20 @@ def _maintenance_connection(parameters: dict[str, Any]) -> Any:
     raise problems[0]
 
 
-def _free_memory_mb() -> int:
+def _memory_mb() -> int:
     try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
     except (ValueError, OSError):  # not known on this system
         return 0
+
+
+def _shared_memory_mb() -> float:
+    """What PostgreSQL's processes can share beside shared_buffers, as far as it is limited."""
+    try:
+        found = os.statvfs("/dev/shm")  # noqa: S108
+    except OSError:
+        return math.inf
+    return found.f_bavail * found.f_frsize >> 20
 
 
 def _commented(name: str, comment: str) -> sql.Composable:

@@ -77,10 +77,8 @@ def _restored_and_checked(
         began = time.monotonic()
         # owners and grants depend on the roles of the server, which need not be the one the backup is from
         with reachable(parameters) as usable:
-            memory = opened.maintenance_memory_mb(jobs)
-            loader = Loader(
-                usable, server_version=opened.version, jobs=jobs, maintenance_memory_mb=memory, owners=False
-            )
+            settings = opened.settings_for_indexes(jobs, source.manifest.contents.largest_table)
+            loader = Loader(usable, server_version=opened.version, jobs=jobs, index_settings=settings, owners=False)
             loader.load(source, progress)
         seconds = round(time.monotonic() - began, 2)
         progress.step("compare")

@@ -11,7 +11,7 @@ import fcntl
 import os
 import subprocess
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -47,16 +47,15 @@ class Loader:
         *,
         server_version: int,
         jobs: int,
-        maintenance_memory_mb: int,
+        index_settings: Mapping[str, str],
         owners: bool = True,
     ) -> None:
         self._database = ["--dbname", parameters["dbname"], "--no-password", *([] if owners else ["--no-owner"])]
         options = {
             "statement_timeout": "0",
             "synchronous_commit": "off",
-            "maintenance_work_mem": f"{maintenance_memory_mb}MB",
-            "max_parallel_maintenance_workers": str(max(2, jobs)),
             "row_security": "off",
+            **index_settings,
         }
         text = " ".join(f"-c {name}={value}" for name, value in options.items())
         self._environment = child_environment(parameters, PGOPTIONS=text)

@@ -256,9 +256,14 @@ class _Restore:
                 parameters,
                 server_version=self.server.version,
                 jobs=self.plan.jobs,
-                maintenance_memory_mb=self.server.maintenance_memory_mb(self.plan.jobs),
+                index_settings=self.server.settings_for_indexes(self.plan.jobs, self._largest_table),
                 owners=self.plan.owners,
             )
+
+    @property
+    def _largest_table(self) -> int | None:
+        manifest = self.plan.source.manifest
+        return manifest.contents.largest_table if manifest else None
 
     def _create_roles(self, manifest: Manifest) -> None:
         for name in manifest.contents.roles:
