@@ -47,13 +47,19 @@ def make_backup(
     """Back up the database that psycopg2 `parameters` name, into every one of `stores` at once, and return the report.
 
     `codec`: PG_DUMP (its own compression), ZSTD or GZIP. With `master` the data is encrypted under a fresh key.
-    `export` marks it as one (see exporting.py).
+    `export` marks it as one (see exporting.py). A `name` begins with what it is: backup- or export-.
     The dump and the facts in the manifest are of one snapshot. Memory use does not depend on the size; nothing
     is stored unencrypted in between. Raises BackupError, WrongUseError, ServerUnavailableError; then no store
     lists anything new.
     """
     if not stores or codec not in facts.CODEC_SUFFIXES:
         raise WrongUseError("A backup needs a place to go to, and a known way to be compressed.")
+    kind = facts.EXPORT if export else facts.BACKUP
+    if name is not None and not name.startswith(f"{kind}-"):
+        raise WrongUseError(
+            f"A backup cannot be called {name}: by another name no clean-up knows what a killed run left of it.",
+            remedy=f"Let it begin with {kind}-, or leave it out.",
+        )
     progress.step("prepare")
     cleaned_up = [left for store in stores for left in store.clean_up(belongs=belongs)]
     began = time.monotonic()

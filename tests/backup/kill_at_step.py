@@ -39,7 +39,7 @@ def main(operation: str, parameters: dict[str, Any], folder: str, key_file: str,
     elif operation == "undo":
         undo(parameters, typed=typed, progress=progress)
     else:
-        source = find_source("the-backup", store, key)
+        source = find_source("backup-of-scene", store, key)
         plan = RestorePlan(source=source, parameters=parameters, environment="test", typed=typed, safety_backup=safety)
         restore(plan, progress=progress)
 

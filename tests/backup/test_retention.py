@@ -237,6 +237,7 @@ TestHistories = Histories.TestCase
 TestHistories.settings = settings(
     max_examples=EXAMPLES, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
+TestHistories.pytestmark = [pytest.mark.timeout(900)]
 
 
 @pytest.fixture(autouse=True, scope="module")
