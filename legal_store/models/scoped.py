@@ -172,8 +172,12 @@ class ScopedSelect(_OfOneScope, _Combinable, ModelSelect):
 
 
 def _shown(selection: Any) -> list[Any]:
-    chosen = [shown(part._meta.sorted_fields) if isinstance(part, type) else [part] for part in selection]
-    return list(chain.from_iterable(chosen))
+    return list(chain.from_iterable(map(_columns, selection)))
+
+
+def _columns(selected: Any) -> list[Any]:
+    model: Any = selected if isinstance(selected, type) else None
+    return shown(model._meta.sorted_fields) if model else [selected]
 
 
 class ScopedCompound(_OfOneScope, _Combinable, ModelCompoundSelectQuery):  # type: ignore[misc]
