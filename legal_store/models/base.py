@@ -106,7 +106,7 @@ class Record(Model):
         """
         firm_id = firm_of_query(cls)
         firm = () if firm_id is None else (str(firm_id),)
-        return cls.raw(_select_by_key(cls, in_one_firm=bool(firm)), *firm, cls._meta.primary_key.db_value(pk)).get()
+        return cls.raw(_select_by_key(cls, in_one_firm=bool(firm)), *firm, cls.id.db_value(pk)).get()
 
     @classmethod
     def update(cls, __data: Any = None, **values: Any) -> Any:

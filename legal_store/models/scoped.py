@@ -10,6 +10,7 @@ and never carries one firm, or its rows, into the scope of another.
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 from peewee import (
@@ -26,7 +27,6 @@ from peewee import (
     ModelUpdate,
     Select,
     Table,
-    is_model,
 )
 
 from legal_store.database.scope import as_firm_id, current_firm, current_scope, required_scope
@@ -172,7 +172,12 @@ class ScopedSelect(_OfOneScope, _Combinable, ModelSelect):
 
 
 def _shown(selection: Any) -> list[Any]:
-    return [part for given in selection for part in (shown(given._meta.sorted_fields) if is_model(given) else (given,))]
+    return list(chain.from_iterable(map(_columns, selection)))
+
+
+def _columns(selected: Any) -> list[Any]:
+    model: Any = selected if isinstance(selected, type) else None
+    return shown(model._meta.sorted_fields) if model else [selected]
 
 
 class ScopedCompound(_OfOneScope, _Combinable, ModelCompoundSelectQuery):  # type: ignore[misc]
