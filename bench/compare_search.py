@@ -27,7 +27,7 @@ from legal_store import embedded, firm, search
 from legal_store.config import Settings
 from legal_store.database import db
 from legal_store.migrate import deploy
-from legal_store.models.documents import EMBEDDING_DIMENSIONS
+from legal_store.models.searching import EMBEDDING_DIMENSIONS
 from legal_store.search.inputs import checked_vector
 from legal_store.search.server import forget_server
 
