@@ -78,6 +78,7 @@ _FILTERS = {
 }
 _FILTERED = "".join(f"\n          AND ({given.split()[0]} IS NULL OR {test})" for given, test in _FILTERS.items())
 
+# a plan that is kept must not read a table whole because that was small when it was made
 _AS_OWNER = (
     "STABLE SECURITY DEFINER PARALLEL SAFE SET search_path = pg_catalog, public, pg_temp"
     " SET enable_seqscan = off SET jit = off"
@@ -89,8 +90,8 @@ def _search(
 ) -> tuple[Function, Function]:
     """Return a search function over the firm's rows, and its namesake with filters; `body` is made for each.
 
-    Without filters one plan serves all calls. With them each call is planned for its own: what is not given vanishes
-    from the plan, where a plan for all filters at once could use no index.
+    Without filters one plan serves all calls of a connection. With them each call is planned for its own: what is not
+    given vanishes from the plan, where a plan for all filters at once could use no index.
     """
 
     def function(filtered: bool) -> Function:
@@ -104,8 +105,7 @@ def _search(
 #variable_conflict use_column
 DECLARE
     firm uuid := public.current_firm_id();{declare}
-BEGIN
-{body(filtered)}
+BEGIN{body(filtered)}
 END
 """,
         )
@@ -184,9 +184,10 @@ def _nearest(filtered: bool) -> str:
         END IF;
     END IF;
     IF NOT FOUND THEN
+        -- there are few, or the walk brought too few: all are compared
         RETURN QUERY SELECT found.* FROM (
             SELECT row.id, row.title, row.case_id, CASE metric
-                WHEN 'cosine' THEN {_DISTANCE}
+                WHEN 'cosine' THEN row.content_embedding OPERATOR(public.<=>) asked
                 WHEN 'l2' THEN row.content_embedding OPERATOR(public.<->) asked
                 WHEN 'inner_product' THEN row.content_embedding OPERATOR(public.<#>) asked
             END AS distance
@@ -196,16 +197,13 @@ def _nearest(filtered: bool) -> str:
     END IF;"""
 
 
-_DISTANCE = "row.content_embedding OPERATOR(public.<=>) asked"
-
-
-def _walked(embedded: str, as_in_index: str = "") -> str:
-    # all that are wanted, or none: then all are compared
+def _walked(embedded: str, cast: str = "") -> str:
+    # all that are wanted, or none
     return f"""RETURN QUERY WITH walked AS MATERIALIZED (
                 SELECT found.* FROM (
-                    SELECT row.id, row.title, row.case_id, {_DISTANCE} AS distance
+                    SELECT row.id, row.title, row.case_id, row.content_embedding OPERATOR(public.<=>) asked AS distance
                     FROM public.documents AS row WHERE {embedded}
-                    ORDER BY {_DISTANCE.replace(" ", f"{as_in_index} ", 1)}{as_in_index} LIMIT walk_for
+                    ORDER BY row.content_embedding{cast} OPERATOR(public.<=>) asked{cast} LIMIT walk_for
                 ) AS found ORDER BY found.distance, found.id LIMIT at_most
             ) SELECT walked.* FROM walked WHERE at_most <= (SELECT count(*) FROM walked);"""
 

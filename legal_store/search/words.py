@@ -40,9 +40,10 @@ def text(
     filters, values = Filters(case, document_type, status, created_from, created_before).arguments()
     asked, texts = tsquery(read_query(checked_text(query)), languages)
     shown = _headline(languages) if highlight else "''"
-    statement = f"""
-WITH asked AS MATERIALIZED (SELECT {asked} AS query)
-SELECT id, title, case_id, score, {shown} FROM search_contents((SELECT query FROM asked), %s{filters})"""
+    statement = (
+        f"SELECT id, title, case_id, score, {shown} "
+        f"FROM (SELECT {asked} AS query) AS asked, search_contents(query, %s{filters})"
+    )
     found = rows(statement, [*texts, checked_limit(limit), *values], {}, timeout_ms=timeout_ms)
     return [Hit("document", *row) for row in found]
 
@@ -59,10 +60,7 @@ def checked_languages(given: str | None) -> Sequence[str]:
 def _headline(languages: Sequence[str]) -> str:
     source = f"""left(concat_ws(E'\\n', title, content), {INDEXED_CHARACTERS})"""
     options = _HEADLINE.replace("'", "''")
-    each = [
-        f"ts_headline('{CONFIGURATIONS[language]}', {source}, (SELECT query FROM asked), '{options}')"
-        for language in languages
-    ]
+    each = [f"ts_headline('{CONFIGURATIONS[language]}', {source}, query, '{options}')" for language in languages]
     if len(each) == 1:
         return each[0]
     # a word is marked in the language whose form of it was asked for

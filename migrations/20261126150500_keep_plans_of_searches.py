@@ -1,4 +1,4 @@
-"""Search without planning."""
+"""Keep plans of searches."""
 
 
 def migrate(migrator, database, *, fake=False):
@@ -18,7 +18,6 @@ DECLARE
     firm uuid := public.current_firm_id();
     words text := public.search_words(query);
 BEGIN
-
     IF length(words) < 2 THEN
         RETURN;
     ELSIF words !~ '[^ ]{3}' THEN
@@ -91,7 +90,6 @@ DECLARE
     firm uuid := public.current_firm_id();
     words text := public.search_words(query);
 BEGIN
-
     IF length(words) < 2 THEN
         RETURN;
     ELSIF words !~ '[^ ]{3}' THEN
@@ -179,7 +177,6 @@ AS $function$
 DECLARE
     firm uuid := public.current_firm_id();
 BEGIN
-
     RETURN QUERY
         SELECT row.id, row.title, row.case_id, ts_rank(row.search_text, query, 1)::double precision AS score,
                row.content
@@ -201,7 +198,6 @@ AS $function$
 DECLARE
     firm uuid := public.current_firm_id();
 BEGIN
-
     RETURN QUERY
         SELECT row.id, row.title, row.case_id, ts_rank(row.search_text, query, 1)::double precision AS score,
                row.content
@@ -228,7 +224,6 @@ AS $function$
 DECLARE
     firm uuid := public.current_firm_id();
 BEGIN
-
     RETURN QUERY WITH found AS MATERIALIZED (
         SELECT asked.place, row.id
         FROM unnest(queries) WITH ORDINALITY AS asked (query, place)
@@ -242,6 +237,88 @@ BEGIN
     SELECT found.id, sum(rarity.weight ORDER BY rarity.place) AS score
     FROM found JOIN rarity USING (place)
     GROUP BY found.id ORDER BY score DESC, found.id LIMIT at_most;
+END
+$function$;
+CREATE OR REPLACE FUNCTION search_any_word(queries tsquery[], at_most integer, in_cases uuid[], of_types text[], of_statuses text[], created_from timestamp with time zone, created_before timestamp with time zone)
+ RETURNS TABLE(id uuid, score double precision)
+ LANGUAGE plpgsql
+ STABLE PARALLEL SAFE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+ SET plan_cache_mode TO 'force_custom_plan'
+AS $function$
+#variable_conflict use_column
+DECLARE
+    firm uuid := public.current_firm_id();
+BEGIN
+    RETURN QUERY WITH found AS MATERIALIZED (
+        SELECT asked.place, row.id
+        FROM unnest(queries) WITH ORDINALITY AS asked (query, place)
+        JOIN public.documents AS row ON row.search_text @@ asked.query
+        WHERE row.firm_id = firm
+          AND (in_cases IS NULL OR row.case_id = ANY (in_cases))
+          AND (of_types IS NULL OR row.document_type = ANY (of_types))
+          AND (of_statuses IS NULL OR row.status = ANY (of_statuses))
+          AND (created_from IS NULL OR row.created_at >= created_from)
+          AND (created_before IS NULL OR row.created_at < created_before)
+    ), rarity AS (
+        SELECT found.place, ln(1 + (SELECT count(DISTINCT found.id) FROM found)::double precision / count(*)) AS weight
+        FROM found GROUP BY found.place
+    )
+    -- added in one order: documents with the same words have the same score, to the last bit
+    SELECT found.id, sum(rarity.weight ORDER BY rarity.place) AS score
+    FROM found JOIN rarity USING (place)
+    GROUP BY found.id ORDER BY score DESC, found.id LIMIT at_most;
+END
+$function$;
+CREATE OR REPLACE FUNCTION search_nearest(asked vector, metric text, at_most integer, walk_for integer, compare_up_to bigint, index_of text)
+ RETURNS TABLE(id uuid, title text, case_id uuid, distance double precision)
+ LANGUAGE plpgsql
+ STABLE PARALLEL SAFE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_sort TO 'off'
+AS $function$
+#variable_conflict use_column
+DECLARE
+    firm uuid := public.current_firm_id();
+BEGIN
+    IF index_of IS NOT NULL AND compare_up_to < (SELECT count(*) FROM (
+        SELECT FROM public.documents AS row WHERE row.firm_id = firm AND row.content_embedding IS NOT NULL LIMIT compare_up_to + 1) AS counted)
+    THEN
+        IF index_of = 'halfvec' THEN
+            RETURN QUERY WITH walked AS MATERIALIZED (
+                SELECT found.* FROM (
+                    SELECT row.id, row.title, row.case_id, row.content_embedding OPERATOR(public.<=>) asked AS distance
+                    FROM public.documents AS row WHERE row.firm_id = firm AND row.content_embedding IS NOT NULL
+                    ORDER BY row.content_embedding::halfvec(1536) OPERATOR(public.<=>) asked::halfvec(1536) LIMIT walk_for
+                ) AS found ORDER BY found.distance, found.id LIMIT at_most
+            ) SELECT walked.* FROM walked WHERE at_most <= (SELECT count(*) FROM walked);
+        ELSE
+            RETURN QUERY WITH walked AS MATERIALIZED (
+                SELECT found.* FROM (
+                    SELECT row.id, row.title, row.case_id, row.content_embedding OPERATOR(public.<=>) asked AS distance
+                    FROM public.documents AS row WHERE row.firm_id = firm AND row.content_embedding IS NOT NULL
+                    ORDER BY row.content_embedding OPERATOR(public.<=>) asked LIMIT walk_for
+                ) AS found ORDER BY found.distance, found.id LIMIT at_most
+            ) SELECT walked.* FROM walked WHERE at_most <= (SELECT count(*) FROM walked);
+        END IF;
+    END IF;
+    IF NOT FOUND THEN
+        -- there are few, or the walk brought too few: all are compared
+        RETURN QUERY SELECT found.* FROM (
+            SELECT row.id, row.title, row.case_id, CASE metric
+                WHEN 'cosine' THEN row.content_embedding OPERATOR(public.<=>) asked
+                WHEN 'l2' THEN row.content_embedding OPERATOR(public.<->) asked
+                WHEN 'inner_product' THEN row.content_embedding OPERATOR(public.<#>) asked
+            END AS distance
+            FROM public.documents AS row WHERE row.firm_id = firm AND row.content_embedding IS NOT NULL
+            ORDER BY distance, row.id LIMIT at_most
+        ) AS found WHERE found.distance <> 'NaN';
+    END IF;
 END
 $function$;
 CREATE OR REPLACE FUNCTION search_nearest(asked vector, metric text, at_most integer, walk_for integer, compare_up_to bigint, index_of text, in_cases uuid[], of_types text[], of_statuses text[], created_from timestamp with time zone, created_before timestamp with time zone)
@@ -258,7 +335,6 @@ AS $function$
 DECLARE
     firm uuid := public.current_firm_id();
 BEGIN
-
     IF index_of IS NOT NULL AND compare_up_to < (SELECT count(*) FROM (
         SELECT FROM public.documents AS row WHERE row.firm_id = firm AND row.content_embedding IS NOT NULL
           AND (in_cases IS NULL OR row.case_id = ANY (in_cases))
@@ -296,6 +372,7 @@ BEGIN
         END IF;
     END IF;
     IF NOT FOUND THEN
+        -- there are few, or the walk brought too few: all are compared
         RETURN QUERY SELECT found.* FROM (
             SELECT row.id, row.title, row.case_id, CASE metric
                 WHEN 'cosine' THEN row.content_embedding OPERATOR(public.<=>) asked
@@ -308,89 +385,6 @@ BEGIN
           AND (of_statuses IS NULL OR row.status = ANY (of_statuses))
           AND (created_from IS NULL OR row.created_at >= created_from)
           AND (created_before IS NULL OR row.created_at < created_before)
-            ORDER BY distance, row.id LIMIT at_most
-        ) AS found WHERE found.distance <> 'NaN';
-    END IF;
-END
-$function$;
-CREATE OR REPLACE FUNCTION search_any_word(queries tsquery[], at_most integer, in_cases uuid[], of_types text[], of_statuses text[], created_from timestamp with time zone, created_before timestamp with time zone)
- RETURNS TABLE(id uuid, score double precision)
- LANGUAGE plpgsql
- STABLE PARALLEL SAFE SECURITY DEFINER
- SET search_path TO 'pg_catalog', 'public', 'pg_temp'
- SET enable_seqscan TO 'off'
- SET jit TO 'off'
- SET plan_cache_mode TO 'force_custom_plan'
-AS $function$
-#variable_conflict use_column
-DECLARE
-    firm uuid := public.current_firm_id();
-BEGIN
-
-    RETURN QUERY WITH found AS MATERIALIZED (
-        SELECT asked.place, row.id
-        FROM unnest(queries) WITH ORDINALITY AS asked (query, place)
-        JOIN public.documents AS row ON row.search_text @@ asked.query
-        WHERE row.firm_id = firm
-          AND (in_cases IS NULL OR row.case_id = ANY (in_cases))
-          AND (of_types IS NULL OR row.document_type = ANY (of_types))
-          AND (of_statuses IS NULL OR row.status = ANY (of_statuses))
-          AND (created_from IS NULL OR row.created_at >= created_from)
-          AND (created_before IS NULL OR row.created_at < created_before)
-    ), rarity AS (
-        SELECT found.place, ln(1 + (SELECT count(DISTINCT found.id) FROM found)::double precision / count(*)) AS weight
-        FROM found GROUP BY found.place
-    )
-    -- added in one order: documents with the same words have the same score, to the last bit
-    SELECT found.id, sum(rarity.weight ORDER BY rarity.place) AS score
-    FROM found JOIN rarity USING (place)
-    GROUP BY found.id ORDER BY score DESC, found.id LIMIT at_most;
-END
-$function$;
-CREATE OR REPLACE FUNCTION search_nearest(asked vector, metric text, at_most integer, walk_for integer, compare_up_to bigint, index_of text)
- RETURNS TABLE(id uuid, title text, case_id uuid, distance double precision)
- LANGUAGE plpgsql
- STABLE PARALLEL SAFE SECURITY DEFINER
- SET search_path TO 'pg_catalog', 'public', 'pg_temp'
- SET enable_seqscan TO 'off'
- SET jit TO 'off'
- SET plan_cache_mode TO 'force_generic_plan'
- SET enable_sort TO 'off'
-AS $function$
-#variable_conflict use_column
-DECLARE
-    firm uuid := public.current_firm_id();
-BEGIN
-
-    IF index_of IS NOT NULL AND compare_up_to < (SELECT count(*) FROM (
-        SELECT FROM public.documents AS row WHERE row.firm_id = firm AND row.content_embedding IS NOT NULL LIMIT compare_up_to + 1) AS counted)
-    THEN
-        IF index_of = 'halfvec' THEN
-            RETURN QUERY WITH walked AS MATERIALIZED (
-                SELECT found.* FROM (
-                    SELECT row.id, row.title, row.case_id, row.content_embedding OPERATOR(public.<=>) asked AS distance
-                    FROM public.documents AS row WHERE row.firm_id = firm AND row.content_embedding IS NOT NULL
-                    ORDER BY row.content_embedding::halfvec(1536) OPERATOR(public.<=>) asked::halfvec(1536) LIMIT walk_for
-                ) AS found ORDER BY found.distance, found.id LIMIT at_most
-            ) SELECT walked.* FROM walked WHERE at_most <= (SELECT count(*) FROM walked);
-        ELSE
-            RETURN QUERY WITH walked AS MATERIALIZED (
-                SELECT found.* FROM (
-                    SELECT row.id, row.title, row.case_id, row.content_embedding OPERATOR(public.<=>) asked AS distance
-                    FROM public.documents AS row WHERE row.firm_id = firm AND row.content_embedding IS NOT NULL
-                    ORDER BY row.content_embedding OPERATOR(public.<=>) asked LIMIT walk_for
-                ) AS found ORDER BY found.distance, found.id LIMIT at_most
-            ) SELECT walked.* FROM walked WHERE at_most <= (SELECT count(*) FROM walked);
-        END IF;
-    END IF;
-    IF NOT FOUND THEN
-        RETURN QUERY SELECT found.* FROM (
-            SELECT row.id, row.title, row.case_id, CASE metric
-                WHEN 'cosine' THEN row.content_embedding OPERATOR(public.<=>) asked
-                WHEN 'l2' THEN row.content_embedding OPERATOR(public.<->) asked
-                WHEN 'inner_product' THEN row.content_embedding OPERATOR(public.<#>) asked
-            END AS distance
-            FROM public.documents AS row WHERE row.firm_id = firm AND row.content_embedding IS NOT NULL
             ORDER BY distance, row.id LIMIT at_most
         ) AS found WHERE found.distance <> 'NaN';
     END IF;
