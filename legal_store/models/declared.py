@@ -10,6 +10,7 @@ from legal_store.models.searching import (
     ENGLISH,
     ROMANIAN,
     SEARCH_FUNCTIONS,
+    SEARCH_TEXT,
     SEARCH_WORDS,
     SearchCalibration,
 )
@@ -29,6 +30,7 @@ SCHEMA = Schema(
         RECORD_CACHE_EVENTS,
         RECORD_ROLE_CHANGE,
         SEARCH_WORDS,
+        SEARCH_TEXT,
         *SEARCH_FUNCTIONS,
     ),
     models=(

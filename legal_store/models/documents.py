@@ -12,7 +12,6 @@ from legal_store.models.outbox import cache_events
 from legal_store.models.searching import (
     CONTENT_HASH,
     EMBEDDING_DIMENSIONS,
-    INDEXED_TEXT,
     SHORT_PENDING_LIST,
     words_index,
     words_of,
@@ -59,7 +58,7 @@ class Document(FirmRecord):
     embedded_with = TextField(null=True)
     metadata = JsonField(default=dict, constraints=[Default("'{}'")])
     search_words = words_of("title")
-    search_text = SearchField("TSVECTOR", INDEXED_TEXT)
+    search_text = SearchField("TSVECTOR", "search_text(title, content)")
     content_hash = SearchField("TEXT", CONTENT_HASH)
 
     class Meta:
