@@ -41,13 +41,12 @@ def draw_scatter(record: dict[str, Any], path: Path) -> None:
     with _figure(record, path, rows=1, height=4.5) as (axis,):
         for (line, names), marker in zip(lines.items(), cycle("osD^vPX*")):
             points = [(across["medians"][name], up["medians"][name]) for name in names]
-            colour = OURS if _is_ours(line) or _is_ours(names[0]) else FAINT
-            label = line if len(names) > 1 else names[0]
-            axis.plot(*zip(*points, strict=True), marker=marker, color=colour, lw=1, label=label)
-            for name, point in zip(names, points, strict=True):
-                if len(names) > 1:
-                    text = name.rpartition(", ")[2]
-                    axis.annotate(text, point, (5, 3), textcoords="offset points", fontsize=7, color=colour)
+            colour, joined = OURS if _is_ours(line) else FAINT, len(names) > 1
+            label = line if joined else names[0]
+            axis.plot(*zip(*points, strict=True), marker=marker, color=colour, lw=1, ms=5, alpha=0.8, label=label)
+            for name, point in zip(names * joined, points * joined, strict=True):
+                text = name.rpartition(", ")[2]
+                axis.annotate(text, point, (6, -2), textcoords="offset points", fontsize=6, color=colour)
         axis.set(xlabel=f"{across['what']} ({across['unit']})", ylabel=f"{up['what']} ({up['unit']})", yscale="log")
         axis.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.02, 0.5))
 

@@ -177,12 +177,13 @@ AS $function$
 DECLARE
     firm uuid := public.current_firm_id();
 BEGIN
-    RETURN QUERY
-        SELECT row.id, row.title, row.case_id, ts_rank(row.search_text, query, 1)::double precision AS score,
-               row.content
+    RETURN QUERY SELECT row.id, row.title, row.case_id, found.score, row.content FROM (
+        SELECT row.id, ts_rank(row.search_text, query, 1)::double precision AS score
         FROM public.documents AS row
         WHERE row.firm_id = firm AND row.search_text @@ query
-        ORDER BY score DESC, row.id LIMIT at_most;
+        ORDER BY score DESC, row.id LIMIT at_most
+    ) AS found JOIN public.documents AS row ON row.id = found.id AND row.firm_id = firm
+    ORDER BY found.score DESC, row.id;
 END
 $function$;
 CREATE OR REPLACE FUNCTION search_contents(query tsquery, at_most integer, in_cases uuid[], of_types text[], of_statuses text[], created_from timestamp with time zone, created_before timestamp with time zone)
@@ -198,9 +199,8 @@ AS $function$
 DECLARE
     firm uuid := public.current_firm_id();
 BEGIN
-    RETURN QUERY
-        SELECT row.id, row.title, row.case_id, ts_rank(row.search_text, query, 1)::double precision AS score,
-               row.content
+    RETURN QUERY SELECT row.id, row.title, row.case_id, found.score, row.content FROM (
+        SELECT row.id, ts_rank(row.search_text, query, 1)::double precision AS score
         FROM public.documents AS row
         WHERE row.firm_id = firm AND row.search_text @@ query
           AND (in_cases IS NULL OR row.case_id = ANY (in_cases))
@@ -208,7 +208,9 @@ BEGIN
           AND (of_statuses IS NULL OR row.status = ANY (of_statuses))
           AND (created_from IS NULL OR row.created_at >= created_from)
           AND (created_before IS NULL OR row.created_at < created_before)
-        ORDER BY score DESC, row.id LIMIT at_most;
+        ORDER BY score DESC, row.id LIMIT at_most
+    ) AS found JOIN public.documents AS row ON row.id = found.id AND row.firm_id = firm
+    ORDER BY found.score DESC, row.id;
 END
 $function$;
 CREATE OR REPLACE FUNCTION search_any_word(queries tsquery[], at_most integer)
@@ -416,6 +418,29 @@ DROP FUNCTION search_names(query text, of_kinds text[], in_cases uuid[], of_type
 def rollback(migrator, database, *, fake=False):
     migrator.sql(
         r"""
+CREATE OR REPLACE FUNCTION search_contents(query tsquery, in_cases uuid[], of_types text[], of_statuses text[], created_from timestamp with time zone, created_before timestamp with time zone, at_most integer)
+ RETURNS TABLE(id uuid, score double precision)
+ LANGUAGE plpgsql
+ STABLE PARALLEL SAFE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+ SET plan_cache_mode TO 'force_custom_plan'
+AS $function$
+#variable_conflict use_column
+DECLARE
+    firm uuid := public.current_firm_id();
+BEGIN
+    RETURN QUERY SELECT found.* FROM (
+        SELECT row.id, ts_rank(row.search_text, query, 1)::double precision AS score
+        FROM public.documents AS row
+        WHERE row.firm_id = firm AND row.search_text @@ query
+          AND (in_cases IS NULL OR row.case_id = ANY (in_cases))
+          AND (of_types IS NULL OR row.document_type = ANY (of_types))
+          AND (of_statuses IS NULL OR row.status = ANY (of_statuses))
+          AND (created_from IS NULL OR row.created_at >= created_from)
+          AND (created_before IS NULL OR row.created_at < created_before)
+    ) AS found ORDER BY found.score DESC, found.id LIMIT at_most;
+END
+$function$;
 CREATE OR REPLACE FUNCTION search_names(query text, of_kinds text[], in_cases uuid[], of_types text[], of_statuses text[], created_from timestamp with time zone, created_before timestamp with time zone, at_most integer)
  RETURNS TABLE(kind text, id uuid, case_id uuid, label text, score double precision)
  LANGUAGE plpgsql
@@ -500,29 +525,6 @@ BEGIN
           AND (in_cases IS NULL OR row.case_id = ANY (in_cases))
     ) AS found ORDER BY found.score DESC, found.id LIMIT at_most;
     END IF;
-END
-$function$;
-CREATE OR REPLACE FUNCTION search_contents(query tsquery, in_cases uuid[], of_types text[], of_statuses text[], created_from timestamp with time zone, created_before timestamp with time zone, at_most integer)
- RETURNS TABLE(id uuid, score double precision)
- LANGUAGE plpgsql
- STABLE PARALLEL SAFE SECURITY DEFINER
- SET search_path TO 'pg_catalog', 'public', 'pg_temp'
- SET plan_cache_mode TO 'force_custom_plan'
-AS $function$
-#variable_conflict use_column
-DECLARE
-    firm uuid := public.current_firm_id();
-BEGIN
-    RETURN QUERY SELECT found.* FROM (
-        SELECT row.id, ts_rank(row.search_text, query, 1)::double precision AS score
-        FROM public.documents AS row
-        WHERE row.firm_id = firm AND row.search_text @@ query
-          AND (in_cases IS NULL OR row.case_id = ANY (in_cases))
-          AND (of_types IS NULL OR row.document_type = ANY (of_types))
-          AND (of_statuses IS NULL OR row.status = ANY (of_statuses))
-          AND (created_from IS NULL OR row.created_at >= created_from)
-          AND (created_before IS NULL OR row.created_at < created_before)
-    ) AS found ORDER BY found.score DESC, found.id LIMIT at_most;
 END
 $function$;
 CREATE OR REPLACE FUNCTION search_any_word(queries tsquery[], in_cases uuid[], of_types text[], of_statuses text[], created_from timestamp with time zone, created_before timestamp with time zone, at_most integer)

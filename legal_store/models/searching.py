@@ -170,13 +170,15 @@ def _names_of(kind: str, condition: str, filtered: bool) -> str:
 
 
 def _contents(filtered: bool) -> str:
+    # sorted without what is shown of the hits: a content may be long
     return f"""
-    RETURN QUERY
-        SELECT row.id, row.title, row.case_id, ts_rank(row.search_text, query, 1)::double precision AS score,
-               row.content
+    RETURN QUERY SELECT row.id, row.title, row.case_id, found.score, row.content FROM (
+        SELECT row.id, ts_rank(row.search_text, query, 1)::double precision AS score
         FROM public.documents AS row
         WHERE row.firm_id = firm AND row.search_text @@ query{_FILTERED * filtered}
-        ORDER BY score DESC, row.id LIMIT at_most;"""
+        ORDER BY score DESC, row.id LIMIT at_most
+    ) AS found JOIN public.documents AS row ON row.id = found.id AND row.firm_id = firm
+    ORDER BY found.score DESC, row.id;"""
 
 
 def _any_word(filtered: bool) -> str:
