@@ -7,7 +7,7 @@ import string
 
 import pytest
 
-from legal_store import firm, search
+from legal_store import Case, Client, Document, firm, search
 from legal_store.database import db
 from legal_store.search.hits import Hit
 from tests.search.conftest import Office, add_document
@@ -119,12 +119,12 @@ def test_the_number_of_a_court_file_is_found_by_any_part(office: Office, query: 
 
 
 def test_a_search_for_documents_leaves_computed_columns_at_the_server(office: Office) -> None:
-    from legal_store import Document
-
     with firm(office.firm_id):
         statement = str(Document.select())
         alias = str(Document.alias("d").select())
+        joined = str(Case.select(Case, Document).join(Document).select_extend(Client))
     for column in ("search_text", "search_words", "content_hash"):
         assert column not in statement
         assert column not in alias
+        assert column not in joined
     assert db.table_exists("documents")
