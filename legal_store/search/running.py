@@ -28,11 +28,11 @@ def rows(
 
 
 def _sent(statement: str, parameters: Sequence[Any], timeout_ms: int) -> list[tuple[Any, ...]]:
-    from legal_store.database.explain import sqlstate
-
     try:
         return list(db.execute_sql(statement, parameters).fetchall())
     except Exception as error:
+        from legal_store.database.explain import sqlstate
+
         if sqlstate(error) != "57014":
             raise
         raise SearchError(
