@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
 import psycopg2
@@ -28,6 +29,7 @@ WINDOW = 32  # characters of a long value by which it is recognised: memory grow
 SENTENCE = 5  # words: shorter values are phrases that anybody may use
 BATCH = 500
 _COMPANY = re.compile(r"\b(s\.?c|s\.?r\.?l|s\.?a|p\.?f\.?a|i\.?i|s\.?n\.?c|ltd|gmbh|llc|inc)\b\.?", re.IGNORECASE)
+_DIGITS = re.compile(r"\d\d*")  # found faster than \d+
 _LOREM = squashed(folded(LOREM * 2))
 _LONG_NUMBERS = ("bigint", "numeric")
 _SEARCHED_BY_VALUE = ("uuid", "inet", "cidr", "macaddr")
@@ -61,7 +63,7 @@ class Patterns:
         self.words: set[str] = set()
         self.phrases: set[str] = set()
         self.digits: set[str] = set()
-        self._automaton: Any = None
+        self._heads: Any = None
 
     def __len__(self) -> int:
         return len(self.words) + len(self.phrases) + len(self.digits)
@@ -70,7 +72,7 @@ class Patterns:
         if len(joined) >= LEAST_SQUASHED and not joined.isdigit():
             middle = max(0, (len(joined) - WINDOW) // 2)
             self.phrases.add(joined[middle : middle + WINDOW])
-            self._automaton = None
+            self._heads = None
 
     def add_digits(self, digits: str) -> None:
         self.digits.add(digits[-9:] if 9 < len(digits) < 13 else digits)
@@ -81,17 +83,32 @@ class Patterns:
             return True
         if self.digits and not self.digits.isdisjoint(digit_runs(plain)):
             return True
-        return bool(self.phrases) and any(True for _ in self._matcher().iter(squashed(plain)))
+        return bool(self.phrases) and self._phrase_in(squashed(plain))
 
-    def _matcher(self) -> Any:
+    def _phrase_in(self, joined: str) -> bool:
+        for end, lengths in self._automaton().iter(joined):
+            start = end + 1 - LEAST_SQUASHED
+            if any(joined[start : start + length] in self.phrases for length in lengths):
+                return True
+        return False
+
+    def _automaton(self) -> Any:
+        """Return the searcher for the phrases' first characters; whole phrases would take many times the memory."""
         import ahocorasick
 
-        if self._automaton is None:
-            self._automaton = ahocorasick.Automaton(ahocorasick.STORE_LENGTH)
-            for phrase in self.phrases:
-                self._automaton.add_word(phrase)
-            self._automaton.make_automaton()
-        return self._automaton
+        if self._heads is None:
+            self._heads = ahocorasick.Automaton()
+            for head, lengths in _lengths_by_head(self.phrases).items():
+                self._heads.add_word(head, tuple(lengths))
+            self._heads.make_automaton()
+        return self._heads
+
+
+def _lengths_by_head(phrases: Iterable[str]) -> dict[str, set[int]]:
+    found: dict[str, set[int]] = {}
+    for phrase in phrases:
+        found.setdefault(phrase[:LEAST_SQUASHED], set()).add(len(phrase))
+    return found
 
 
 class Traces:
@@ -118,7 +135,7 @@ class Traces:
         self.add_personal(value)
         found = words(folded(value))
         joined = "".join(found)
-        if self._is_ordinary(found):
+        if self._is_ordinary(found, joined):
             self.left_out += 1
         elif names:
             self._add_name(value, found)
@@ -141,7 +158,7 @@ class Traces:
                 self._strong.add_phrase(joined)
             elif piece.kind in ("cnp", "phone"):
                 self._strong.add_digits(joined)
-        digits = "".join(filter(str.isdigit, text))
+        digits = "".join(_DIGITS.findall(text))
         if len(digits) >= LEAST_DIGITS and len(digits) * 2 > len(text):
             self._strong.add_digits(digits)
 
@@ -166,9 +183,9 @@ class Traces:
     def exactly(self, value: str) -> bool:
         return value in self._exact
 
-    def _is_ordinary(self, found: list[str]) -> bool:
+    def _is_ordinary(self, found: list[str], joined: str) -> bool:
         """Say whether all words are ordinary, or the text is a piece of lorem ipsum, which may end within a word."""
-        if "".join(found)[: len(_LOREM) // 2] in _LOREM:
+        if joined[: len(_LOREM) // 2] in _LOREM:
             return True
         bare = (re.sub(rf"(?<!\d)\d{{1,{LEAST_DIGITS - 1}}}$", "", word) for word in found)
         return all(word in self._ordinary for word in bare if word)
@@ -221,14 +238,20 @@ def scan(cursor: Any, traces: Traces, plan: Plan, *, progress: Callable[[str], N
             searched = part
         hits = 0
         for batch in _batches(place.cells):
-            cells += len(batch)
-            if place.by_value:
-                hits += sum(map(traces.exactly, batch))
-            elif traces.found_in(f" {CELL} ".join(batch), masked=place.masked):
-                hits += max(1, sum(traces.found_in(cell, masked=place.masked) for cell in batch))
+            cells += sum(count for _, count in batch)
+            hits += _hits(batch, traces, place)
         if hits:
             survivors.append(Survivor(place.name, hits))
     return Scan(len(traces), traces.left_out, cells, tuple(survivors), tuple(skipped))
+
+
+def _hits(batch: list[tuple[str, int]], traces: Traces, place: Place) -> int:
+    """Return in how many cells of a batch there is a real value."""
+    if place.by_value:
+        return sum(count for text, count in batch if traces.exactly(text))
+    if not traces.found_in(f" {CELL} ".join(text for text, _ in batch), masked=place.masked):
+        return 0
+    return max(1, sum(count for text, count in batch if traces.found_in(text, masked=place.masked)))
 
 
 def _own_words(plan: Plan) -> Iterator[str]:
@@ -286,11 +309,11 @@ def _rows(connection: Any, query: sql.Composable) -> Iterator[tuple[Any, ...]]:
 
 
 class Place(NamedTuple):
-    """Something that holds text. In a `masked` one nothing of the old values may be left; `by_value`: cells are whole
-    values such as UUIDs, in which nothing else can hide."""
+    """Something that holds text: each different cell, and how often it is there. In a `masked` one nothing of the old
+    values may be left; `by_value`: cells are whole values such as UUIDs, in which nothing else can hide."""
 
     name: str
-    cells: Iterator[str]
+    cells: Iterator[tuple[str, int]]
     masked: bool = False
     by_value: bool = False
 
@@ -307,14 +330,14 @@ def _places(cursor: Any, plan: Plan, skipped: list[str]) -> Iterator[Place]:
                 continue
             query = _cells_of(planned, column)
             by_value = column.kind.startswith(_SEARCHED_BY_VALUE) and not column.kind.endswith("[]")
-            yield Place(column.path, _cells(connection, query), column.path in masked, by_value)
+            yield Place(column.path, _rows(connection, query), column.path in masked, by_value)
     for relation in (*plan.views, *_ledgers(cursor)):
-        query = sql.SQL("SELECT v::text FROM {} AS v").format(sql.Identifier(*relation.split(".", 1)))
-        yield Place(relation, _cells(connection, query))
+        query = sql.SQL("SELECT v::text, 1 FROM {} AS v").format(sql.Identifier(*relation.split(".", 1)))
+        yield Place(relation, _rows(connection, query))
     cursor.execute(_STATISTICS)
     for path, found in cursor.fetchall():
         if path not in numbers:
-            yield Place(f"planner statistics of {path}", iter([found]), path in masked)
+            yield Place(f"planner statistics of {path}", iter([(found, 1)]), path in masked)
     for name, statement in _CATALOGS.items():
         cursor.execute("SAVEPOINT catalog")
         try:
@@ -323,7 +346,7 @@ def _places(cursor: Any, plan: Plan, skipped: list[str]) -> Iterator[Place]:
             cursor.execute("ROLLBACK TO catalog")
             skipped.append(f"{name}: {str(error).splitlines()[0]}")
             continue
-        yield Place(name, iter([str(row[0]) for row in cursor.fetchall() if row[0]]))
+        yield Place(name, iter([(str(row[0]), 1) for row in cursor.fetchall() if row[0]]))
 
 
 def _ledgers(cursor: Any) -> list[str]:
@@ -341,27 +364,20 @@ def _holds_no_text(kind: str) -> bool:
 
 
 def _cells_of(planned: TablePlan, column: Column) -> sql.Composable:
-    """Return the query of all cells in which a real value can be; of numbers, those that are long enough."""
+    """Return the query of all cells in which a real value can be; of numbers, those that are long enough.
+
+    Equal cells are read once. Masks repeat themselves, and so do most columns that are kept.
+    """
     condition = (
         sql.SQL(">= {}").format(sql.Literal(LONG_NUMBER)) if column.kind in _LONG_NUMBERS else sql.SQL("IS NOT NULL")
     )
-    return sql.SQL("SELECT {c}::text FROM {t} WHERE {c} {condition}").format(
+    return sql.SQL('SELECT {c}::text COLLATE "C", count(*) FROM {t} WHERE {c} {condition} GROUP BY 1').format(
         c=sql.Identifier(column.name), t=sql.Identifier(*planned.table.identifier), condition=condition
     )
 
 
-def _cells(connection: Any, query: sql.Composable) -> Iterator[str]:
-    return (row[0] for row in _rows(connection, query))
-
-
-def _batches(values: Iterator[str]) -> Iterator[list[str]]:
-    batch: list[str] = []
-    for value in values:
-        batch.append(value)
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
+def _batches(cells: Iterator[tuple[str, int]]) -> Iterator[list[tuple[str, int]]]:
+    while batch := list(islice(cells, BATCH)):
         yield batch
 
 
