@@ -7,6 +7,7 @@ settings and large objects.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -17,7 +18,18 @@ from psycopg2 import sql
 
 from legal_store.anonymize.catalog import Column
 from legal_store.anonymize.planning import Masked, Plan, TablePlan
-from legal_store.anonymize.text import CELL, digit_runs, folded, readings, recognised, squashed, words
+from legal_store.anonymize.structures import leaves
+from legal_store.anonymize.text import (
+    CELL,
+    digit_runs,
+    digits,
+    each_word,
+    folded,
+    readings,
+    recognised,
+    squashed,
+    words,
+)
 from legal_store.anonymize.vocabulary import LOREM
 from legal_store.schema.catalog import LEDGER_TABLES
 
@@ -29,7 +41,6 @@ WINDOW = 32  # characters of a long value by which it is recognised: memory grow
 SENTENCE = 5  # words: shorter values are phrases that anybody may use
 BATCH = 500
 _COMPANY = re.compile(r"\b(s\.?c|s\.?r\.?l|s\.?a|p\.?f\.?a|i\.?i|s\.?n\.?c|ltd|gmbh|llc|inc)\b\.?", re.IGNORECASE)
-_DIGITS = re.compile(r"\d\d*")  # found faster than \d+
 _LOREM = squashed(folded(LOREM * 2))
 _LONG_NUMBERS = ("bigint", "numeric")
 _SEARCHED_BY_VALUE = ("uuid", "inet", "cidr", "macaddr")
@@ -74,8 +85,8 @@ class Patterns:
             self.phrases.add(joined[middle : middle + WINDOW])
             self._heads = None
 
-    def add_digits(self, digits: str) -> None:
-        self.digits.add(digits[-9:] if 9 < len(digits) < 13 else digits)
+    def add_digits(self, number: str) -> None:
+        self.digits.add(number[-9:] if 9 < len(number) < 13 else number)
 
     def found_in(self, plain: str) -> bool:
         """Say whether any of them is in `plain`, a folded text."""
@@ -102,6 +113,12 @@ class Patterns:
                 self._heads.add_word(head, tuple(lengths))
             self._heads.make_automaton()
         return self._heads
+
+
+def _without_number(word: str) -> str:
+    """Return `word` without a short number at its end, as in "act17"."""
+    bare = word.rstrip("0123456789")
+    return bare if len(word) - len(bare) < LEAST_DIGITS else word
 
 
 def _lengths_by_head(phrases: Iterable[str]) -> dict[str, set[int]]:
@@ -133,18 +150,18 @@ class Traces:
     def add(self, value: str, *, names: bool = False) -> None:
         """Take up a whole value; with `names`, each word of a person's name as well."""
         self.add_personal(value)
-        found = words(folded(value))
-        joined = "".join(found)
-        if self._is_ordinary(found, joined):
+        plain = folded(value)
+        joined = squashed(plain).replace(CELL, "")
+        if self._is_ordinary(plain, joined):
             self.left_out += 1
         elif names:
-            self._add_name(value, found)
+            self._add_name(value, words(plain))
         elif len(joined) > 2 * WINDOW:
             for start in (0, (len(joined) - WINDOW) // 2, len(joined) - WINDOW):
                 self._strong.add_phrase(joined[start : start + WINDOW])
-        elif len(found) >= SENTENCE:
+        elif (count := len(words(plain))) >= SENTENCE:
             self._strong.add_phrase(joined)
-        elif len(found) > 1:
+        elif count > 1:
             self._weak.add_phrase(joined)
         else:
             self._weak_cells.add(joined)
@@ -158,9 +175,9 @@ class Traces:
                 self._strong.add_phrase(joined)
             elif piece.kind in ("cnp", "phone"):
                 self._strong.add_digits(joined)
-        digits = "".join(_DIGITS.findall(text))
-        if len(digits) >= LEAST_DIGITS and len(digits) * 2 > len(text):
-            self._strong.add_digits(digits)
+        number = digits(text)
+        if len(number) >= LEAST_DIGITS and len(number) * 2 > len(text):
+            self._strong.add_digits(number)
 
     def add_exact(self, value: str) -> None:
         """Take up a value that is one whole cell, such as a UUID."""
@@ -183,12 +200,11 @@ class Traces:
     def exactly(self, value: str) -> bool:
         return value in self._exact
 
-    def _is_ordinary(self, found: list[str], joined: str) -> bool:
+    def _is_ordinary(self, plain: str, joined: str) -> bool:
         """Say whether all words are ordinary, or the text is a piece of lorem ipsum, which may end within a word."""
         if joined[: len(_LOREM) // 2] in _LOREM:
             return True
-        bare = (re.sub(rf"(?<!\d)\d{{1,{LEAST_DIGITS - 1}}}$", "", word) for word in found)
-        return all(word in self._ordinary for word in bare if word)
+        return all(word in self._ordinary for word in map(_without_number, each_word(plain)) if word)
 
     def _weak_in(self, plain: str) -> bool:
         if self._weak_cells and not self._weak_cells.isdisjoint(map(squashed, plain.split(CELL))):
@@ -282,10 +298,6 @@ def _taker(traces: Traces, item: Masked) -> Callable[[str], None]:
 
 
 def _take_json(traces: Traces, text: str, item: Masked) -> None:
-    import json
-
-    from legal_store.anonymize.structures import leaves
-
     for rule, leaf in leaves(json.loads(text), item.use.options.get("paths", {})):
         if rule == "free_text":
             traces.add_personal(leaf)

@@ -25,12 +25,12 @@ _NOT_WORD = re.compile(rf"[^\w{CELL}]+|_+")
 _FOREIGN_MARK = re.compile(r"[^\x00-\x7f\w\s][^\x00-\x7f\w\s]*")
 _MARKS = [chr(code) for code in range(128) if not chr(code).isalnum()]
 _MARKS_TO_SPACES = str.maketrans(dict.fromkeys(_MARKS, " "))
+_ONLY_DIGITS = str.maketrans({chr(code): None for code in range(128) if not chr(code).isdigit()})
 _WITHOUT_MARKS = str.maketrans({mark: None for mark in _MARKS if mark != CELL})
 _UUID = re.compile(r"[0-9a-fA-F][0-9a-fA-F]{7}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _ENCODED = re.compile(r"[A-Za-z0-9+/_-][A-Za-z0-9+/_-]{7,}={0,2}")
 _HEXADECIMAL = re.compile(r"(?:[0-9a-fA-F]{2}){6,}")
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
-_TWO_DIGITS = re.compile(r"\d\d")
 _LOOKALIKES = str.maketrans("авекмнорстухіјѕ" + "ıłøđßæ", "abekmhopctyxijs" + "ilodsa")
 _DIGIT_RUN = re.compile(r"\d(?<!\d\d)(?:[\s().\-/_]{0,3}\d){6,}(?!\d)")
 
@@ -67,6 +67,11 @@ def words(folded_text: str) -> list[str]:
     return _WORD.findall(folded_text)
 
 
+def each_word(folded_text: str) -> Iterator[str]:
+    """Yield the words one by one, for who may need the first few only."""
+    return (found.group() for found in _WORD.finditer(folded_text))
+
+
 def squashed(folded_text: str) -> str:
     """Return the letters and digits of a folded text without anything between them, cells still apart."""
     if folded_text.isascii():
@@ -74,9 +79,14 @@ def squashed(folded_text: str) -> str:
     return _NOT_WORD.sub("", folded_text)
 
 
+def digits(text: str) -> str:
+    """Return the digits in `text`, together."""
+    return text.translate(_ONLY_DIGITS) if text.isascii() else "".join(filter(str.isdigit, text))
+
+
 def digit_runs(text: str) -> set[str]:
     """Return the runs of seven or more digits, however they are grouped; phones by their last nine digits."""
-    runs = ("".join(filter(str.isdigit, run)) for run in _DIGIT_RUN.findall(_UUID.sub(" ", text)))
+    runs = (digits(run) for run in _DIGIT_RUN.findall(_UUID.sub(" ", text)))
     return {form for run in runs for form in (run, run[-9:])}
 
 
@@ -111,8 +121,9 @@ def recognised(text: str) -> list[Recognised]:
     Numbers with a checksum count only when it is right.
     """
     found: list[Recognised] = []
-    for kind, clue, pattern, right in _RECOGNISERS:
-        for match in pattern.finditer(text) if clue.search(text) else ():
+    amount = len(digits(text))
+    for kind, mark, least_digits, pattern, right in _RECOGNISERS:
+        for match in pattern.finditer(text) if mark in text and amount >= least_digits else ():
             free = all(match.end() <= other.start or match.start() >= other.end for other in found)
             if free and right(match.group()):
                 found.append(Recognised(kind, match.start(), match.end(), match.group()))
@@ -127,11 +138,11 @@ def valid_cnp(text: str) -> bool:
 
 
 def valid_cui(text: str) -> bool:
-    digits = "".join(filter(str.isdigit, text))
-    if not 2 <= len(digits) <= 10:
+    number = digits(text)
+    if not 2 <= len(number) <= 10:
         return False
-    total = sum(int(digit) * int(weight) for digit, weight in zip(digits[:-1].zfill(9), "753217532", strict=True))
-    return total * 10 % 11 % 10 == int(digits[-1])
+    total = sum(int(digit) * int(weight) for digit, weight in zip(number[:-1].zfill(9), "753217532", strict=True))
+    return total * 10 % 11 % 10 == int(number[-1])
 
 
 def valid_iban(text: str) -> bool:
@@ -142,17 +153,17 @@ def valid_iban(text: str) -> bool:
 
 
 def _plausible_phone(text: str) -> bool:
-    digits = "".join(filter(str.isdigit, text))
-    return (10 <= len(digits) <= 14 and digits.startswith(("0", "40"))) or (text.startswith("+") and len(digits) >= 9)
+    number = digits(text)
+    return (10 <= len(number) <= 14 and number.startswith(("0", "40"))) or (text.startswith("+") and len(number) >= 9)
 
 
-# what each kind is looked for by: its clue is quickly found to be missing
+# the text that has any of a kind holds at least this mark and this many digits
 _RECOGNISERS = (
-    ("email", re.compile("@"), EMAIL, lambda text: True),
-    ("iban", _TWO_DIGITS, IBAN, valid_iban),
-    ("cnp", _TWO_DIGITS, CNP, valid_cnp),
-    ("cui", _TWO_DIGITS, CUI, valid_cui),
-    ("phone", re.compile(r"\d\d\d[ .\-]?\d\d\d"), PHONE, _plausible_phone),
+    ("email", "@", 0, EMAIL, lambda text: True),
+    ("iban", "", 2, IBAN, valid_iban),
+    ("cnp", "", 13, CNP, valid_cnp),
+    ("cui", "RO", 2, CUI, valid_cui),
+    ("phone", "", 9, PHONE, _plausible_phone),
 )
 
 
