@@ -183,7 +183,7 @@ def _sources(planned: TablePlan, converted: str | None) -> sql.Composable:
 def _convert(cursor: Any, planned: TablePlan, entities: Entities) -> str | None:
     """Put the values that Python changes into a temporary table; return its name, None where there is no such column.
 
-    Rows that stay as they are (empty JSON, texts without a name) are not in it.
+    Rows that stay as they are (empty JSON, texts without a name) are not in it, and empty ones are not even read.
     """
     items = [item for item in planned.masked if item.strategy.convert is not None]
     if not items:
@@ -195,8 +195,11 @@ def _convert(cursor: Any, planned: TablePlan, entities: Entities) -> str | None:
             sql.Identifier(table), sql.SQL(", ").join(columns)
         )
     )
-    query = sql.SQL("SELECT t.ctid, {}, {} FROM {} AS t").format(
-        _firm(planned.table), sql.SQL(", ").join(item.use.value for item in items), _name(planned.table)
+    query = sql.SQL("SELECT t.ctid, {}, {} FROM {} AS t WHERE {}").format(
+        _firm(planned.table),
+        sql.SQL(", ").join(item.use.value for item in items),
+        _name(planned.table),
+        sql.SQL(" OR ").join(sql.SQL("{}::text NOT IN ('', '{{}}', '[]')").format(item.use.value) for item in items),
     )
     with cursor.connection.cursor(name="legal_store_convert") as named:
         named.itersize = ROWS_AT_ONCE
