@@ -67,50 +67,43 @@ class Scan(NamedTuple):
         return not self.survivors and not self.skipped
 
 
-class Patterns:
-    """By what values are recognised within text: single words, squashed phrases, runs of digits."""
+class Phrases:
+    """Squashed phrases, each of them strong or weak (see Traces), and the search for them in a squashed text."""
 
     def __init__(self) -> None:
-        self.words: set[str] = set()
-        self.phrases: set[str] = set()
-        self.digits: set[str] = set()
+        self._strong: dict[str, bool] = {}
+        self._lengths: tuple[int, ...] = ()
         self._heads: Any = None
 
     def __len__(self) -> int:
-        return len(self.words) + len(self.phrases) + len(self.digits)
+        return len(self._strong)
 
-    def add_phrase(self, joined: str) -> None:
+    def add(self, joined: str, *, strong: bool = True) -> None:
         if len(joined) >= LEAST_SQUASHED and not joined.isdigit():
             middle = max(0, (len(joined) - WINDOW) // 2)
-            self.phrases.add(joined[middle : middle + WINDOW])
+            phrase = joined[middle : middle + WINDOW]
+            self._strong[phrase] = strong or self._strong.get(phrase, False)
             self._heads = None
 
-    def add_digits(self, number: str) -> None:
-        self.digits.add(number[-9:] if 9 < len(number) < 13 else number)
-
-    def found_in(self, plain: str) -> bool:
-        """Say whether any of them is in `plain`, a folded text."""
-        if not self.words.isdisjoint(words(plain)):
-            return True
-        if self.digits and not self.digits.isdisjoint(digit_runs(plain)):
-            return True
-        return bool(self.phrases) and self._phrase_in(squashed(plain))
-
-    def _phrase_in(self, joined: str) -> bool:
-        for end, lengths in self._automaton().iter(joined):
+    def found_in(self, joined: str, *, weak: bool) -> bool:
+        """Say whether a strong phrase is in `joined`, or with `weak` any phrase."""
+        for end, _ in self._searcher().iter(joined) if self._strong else ():
             start = end + 1 - LEAST_SQUASHED
-            if any(joined[start : start + length] in self.phrases for length in lengths):
-                return True
+            for length in self._lengths:
+                strong = self._strong.get(joined[start : start + length])
+                if strong or (weak and strong is not None):
+                    return True
         return False
 
-    def _automaton(self) -> Any:
-        """Return the searcher for the phrases' first characters; whole phrases would take many times the memory."""
+    def _searcher(self) -> Any:
+        """Return the automaton of the phrases' first characters: one of whole phrases would be many times as large."""
         import ahocorasick
 
         if self._heads is None:
-            self._heads = ahocorasick.Automaton()
-            for head, lengths in _lengths_by_head(self.phrases).items():
-                self._heads.add_word(head, tuple(lengths))
+            self._lengths = tuple({len(phrase) for phrase in self._strong})
+            self._heads = ahocorasick.Automaton(ahocorasick.STORE_LENGTH)
+            for head in {phrase[:LEAST_SQUASHED] for phrase in self._strong}:
+                self._heads.add_word(head)
             self._heads.make_automaton()
         return self._heads
 
@@ -119,13 +112,6 @@ def _without_number(word: str) -> str:
     """Return `word` without a short number at its end, as in "act17"."""
     bare = word.rstrip("0123456789")
     return bare if len(word) - len(bare) < LEAST_DIGITS else word
-
-
-def _lengths_by_head(phrases: Iterable[str]) -> dict[str, set[int]]:
-    found: dict[str, set[int]] = {}
-    for phrase in phrases:
-        found.setdefault(phrase[:LEAST_SQUASHED], set()).add(len(phrase))
-    return found
 
 
 class Traces:
@@ -138,14 +124,15 @@ class Traces:
 
     def __init__(self, ordinary: Iterable[str] = ()) -> None:
         self._ordinary = {word for text in ordinary for word in words(folded(text))}
-        self._strong = Patterns()
-        self._weak = Patterns()
+        self._words: set[str] = set()
+        self._digits: set[str] = set()
+        self._phrases = Phrases()
         self._weak_cells: set[str] = set()
         self._exact: set[str] = set()
         self.left_out = 0
 
     def __len__(self) -> int:
-        return len(self._strong) + len(self._weak) + len(self._weak_cells) + len(self._exact)
+        return len(self._words) + len(self._digits) + len(self._phrases) + len(self._weak_cells) + len(self._exact)
 
     def add(self, value: str, *, names: bool = False) -> None:
         """Take up a whole value; with `names`, each word of a person's name as well."""
@@ -158,11 +145,11 @@ class Traces:
             self._add_name(value, words(plain))
         elif len(joined) > 2 * WINDOW:
             for start in (0, (len(joined) - WINDOW) // 2, len(joined) - WINDOW):
-                self._strong.add_phrase(joined[start : start + WINDOW])
+                self._phrases.add(joined[start : start + WINDOW])
         elif (count := len(words(plain))) >= SENTENCE:
-            self._strong.add_phrase(joined)
+            self._phrases.add(joined)
         elif count > 1:
-            self._weak.add_phrase(joined)
+            self._phrases.add(joined, strong=False)
         else:
             self._weak_cells.add(joined)
 
@@ -172,12 +159,12 @@ class Traces:
             joined = squashed(folded(piece.text))
             ours = piece.text.lower().endswith("example.com")
             if piece.kind == "iban" or (piece.kind == "email" and not ours):
-                self._strong.add_phrase(joined)
+                self._phrases.add(joined)
             elif piece.kind in ("cnp", "phone"):
-                self._strong.add_digits(joined)
+                self._add_digits(joined)
         number = digits(text)
         if len(number) >= LEAST_DIGITS and len(number) * 2 > len(text):
-            self._strong.add_digits(number)
+            self._add_digits(number)
 
     def add_exact(self, value: str) -> None:
         """Take up a value that is one whole cell, such as a UUID."""
@@ -187,15 +174,12 @@ class Traces:
         """Take up the names of one row together, in both orders, as in an address made of them."""
         joined = ["".join(words(folded(name))) for name in names if name]
         if len(joined) > 1 and not set(joined) <= self._ordinary:
-            self._strong.add_phrase("".join(joined))
-            self._strong.add_phrase("".join(reversed(joined)))
+            self._phrases.add("".join(joined))
+            self._phrases.add("".join(reversed(joined)))
 
     def found_in(self, text: str, *, masked: bool = True) -> bool:
         """Say whether a real value is recognisable in any reading of `text`; `masked` asks for weak ones too."""
-        for plain in map(folded, readings(text)):
-            if self._strong.found_in(plain) or (masked and self._weak_in(plain)):
-                return True
-        return False
+        return any(self._in_plain(plain, masked) for plain in map(folded, readings(text)))
 
     def exactly(self, value: str) -> bool:
         return value in self._exact
@@ -206,21 +190,29 @@ class Traces:
             return True
         return all(word in self._ordinary for word in map(_without_number, each_word(plain)) if word)
 
-    def _weak_in(self, plain: str) -> bool:
-        if self._weak_cells and not self._weak_cells.isdisjoint(map(squashed, plain.split(CELL))):
+    def _in_plain(self, plain: str, masked: bool) -> bool:
+        if not self._words.isdisjoint(words(plain)):
             return True
-        return self._weak.found_in(plain)
+        if self._digits and not self._digits.isdisjoint(digit_runs(plain)):
+            return True
+        joined = squashed(plain)
+        if masked and self._weak_cells and not self._weak_cells.isdisjoint(joined.split(CELL)):
+            return True
+        return self._phrases.found_in(joined, weak=masked)
+
+    def _add_digits(self, number: str) -> None:
+        self._digits.add(number[-9:] if 9 < len(number) < 13 else number)
 
     def _add_name(self, value: str, found: list[str]) -> None:
-        self._strong.add_phrase("".join(found))
+        self._phrases.add("".join(found))
         if len(found) > 1:
-            self._strong.add_phrase("".join(words(folded(_COMPANY.sub(" ", value)))))
-            self._strong.add_phrase("".join(reversed(found)))
+            self._phrases.add("".join(words(folded(_COMPANY.sub(" ", value)))))
+            self._phrases.add("".join(reversed(found)))
         if not _COMPANY.search(value) and len(found) <= 4:
             bare = {folded(word) for word in value.split() if word.islower()}
             own = (word for word in found if len(word) >= LEAST_WORD and word not in self._ordinary)
             # a word in small letters beside others is no name: "Cabinet de avocat Ionescu"
-            self._strong.words.update(word for word in own if len(found) == 1 or word not in bare)
+            self._words.update(word for word in own if len(found) == 1 or word not in bare)
 
 
 def collect(cursor: Any, plan: Plan, *, progress: Callable[[str], None] = lambda what: None) -> Traces:
