@@ -31,7 +31,8 @@ def call_stack(innermost: FrameType) -> Stack:
 
 def describe_loan(connection: PooledConnection, now: float) -> str:
     """Return who holds a connection, for how long, and from which line of code."""
-    thread = connection.borrower.name if connection.borrower else "a thread"
+    borrower = connection.borrower  # which its return may take away at any time
+    thread = borrower.name if borrower else "a thread"
     return f"{thread} for {now - connection.borrowed_at:.1f} s ({_borrowing_line(connection.stack)})"
 
 

@@ -48,8 +48,9 @@ class Keeper:
                 self._thread = None
                 return False
             closing = self._retire(pool, now)
-            dead = [c for c in pool.in_use if c.borrower is not None and not c.borrower.is_alive()]
-            for connection in pool.in_use.difference(dead):
+            lent = pool.in_use.copy()
+            dead = [c for c in lent if (borrower := c.borrower) is not None and not borrower.is_alive()]
+            for connection in lent.difference(dead):
                 self._look_after(pool, connection, now)
             self._refill(pool, now)
         for connection in closing:
@@ -63,11 +64,11 @@ class Keeper:
         options = pool.options
         spare = pool.total - options.min_size
         closing: list[PooledConnection] = []
-        for connection in list(pool.idle):  # the longest idle first
+        for connection in pool.idle.copy():  # the longest idle first
             unused = options.idle_timeout and now - connection.last_used > options.idle_timeout
-            if now > connection.expires_at or (unused and len(closing) < spare):
-                pool.idle.remove(connection)
+            if (now > connection.expires_at or (unused and len(closing) < spare)) and pool.take(connection):
                 closing.append(connection)
+        pool.connections.difference_update(closing)
         return closing
 
     def _look_after(self, pool: Pool, connection: PooledConnection, now: float) -> None:

@@ -11,17 +11,17 @@ BOUNDARIES = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
 
 
 class Histogram:
-    """How often a time fell between two boundaries, and the sum of all times."""
+    """How often a time fell between two boundaries, and the sum of all times. Any thread may record at any moment."""
 
     __slots__ = ("counts", "listener", "sum")
 
     def __init__(self) -> None:
         self.counts = [0] * (len(BOUNDARIES) + 1)
         self.sum = 0.0
-        self.listener: Callable[[float], None] | None = None  # told of each time, under the pool's lock
+        self.listener: Callable[[float], None] | None = None  # told of each time
 
     def record(self, seconds: float) -> None:
-        self.counts[bisect_left(BOUNDARIES, seconds)] += 1
+        self.counts[bisect_left(BOUNDARIES, seconds)] += 1  # one step under the interpreter's lock, as is the next
         self.sum += seconds
         if self.listener is not None:
             self.listener(seconds)
@@ -32,7 +32,7 @@ class Histogram:
 
 
 class PoolCounters:
-    """What happened in a pool since it was made. Written under the pool's lock."""
+    """What happened in a pool since it was made. The numbers are written under the pool's lock."""
 
     def __init__(self) -> None:
         self.create_time = Histogram()

@@ -1,8 +1,13 @@
 """A pool of connections that never makes one thread wait for another one's network.
 
-One lock guards the lists and is never held over input or output. Who asks gets an idle connection, or else stands in
-a queue that is served strictly in order, by whichever comes first: a connection that somebody returns, or one that a
-helper thread opens. So a connection attempt that hangs delays nobody who can be served otherwise.
+Who asks gets an idle connection, or else stands in a queue that is served strictly in order, by whichever comes
+first: a connection that somebody returns, or one that a helper thread opens. So a connection attempt that hangs delays
+nobody who can be served otherwise.
+
+Taking an idle connection and giving one back need no lock: each is one atomic step on a deque and one on a set. The
+lock guards the queue and which connections there are; it is never held over input or output. Nobody is overlooked,
+because who queues looks for an idle connection after standing in the queue, and who returns one looks at the queue
+after putting it down.
 """
 
 from __future__ import annotations
@@ -58,6 +63,7 @@ class Pool:
         self.counters = PoolCounters()
         self.backoff = Backoff()
         self.lock = threading.Lock()
+        self.connections: set[PooledConnection] = set()  # idle, lent, or on the way from one to the other
         self.idle: deque[PooledConnection] = deque()  # the most recently used at the right
         self.in_use: set[PooledConnection] = set()
         self.closed = False
@@ -78,15 +84,15 @@ class Pool:
         """
         began = now = monotonic()
         while True:
-            with self.lock:
-                connection = self.idle.pop() if self.idle else None
-                if connection is not None:
-                    self.in_use.add(connection)
-                else:
-                    waiter = self._queue()
+            connection = self._idle_one()
             if connection is None:
+                with self.lock:
+                    waiter = self._queue()
                 connection = self._wait(waiter, began, timeout)
                 now = monotonic()
+            if connection.epoch != self._epoch:
+                self.discard(connection)
+                continue
             if now - connection.last_used > self._unwatched:
                 if not self._is_alive(connection):
                     self._discard_all_idle()  # what else has been idle went through the same fault
@@ -96,31 +102,55 @@ class Pool:
             connection.lent(now, now - began, call_stack(borrower or sys._getframe(1)))
             return connection
 
+    def _idle_one(self) -> PooledConnection | None:
+        if self._waiters:
+            return None
+        try:
+            connection = self.idle.pop()
+        except IndexError:
+            return None
+        self.in_use.add(connection)
+        return connection
+
     def release(self, connection: PooledConnection) -> None:
         """Take a connection back, undo what its borrower left in it, and give it to whoever waits longest."""
         reusable = connection.is_as_new() or connection.make_as_new(self.options.reset_timeout)
         now = monotonic()
-        with self.lock:
-            owned = connection in self.in_use
-            if owned:
-                self.counters.use_time.record(now - connection.borrowed_at)
-                self.counters.wait_time.record(connection.waited)
-                self.in_use.discard(connection)
-                connection.borrower = None
-                if reusable and now < connection.expires_at and not self.closed:
-                    connection.last_used = now
-                    self._offer(connection)
-                    return
-                self._open_one_more()
-        connection.close()
+        try:
+            self.in_use.remove(connection)
+        except KeyError:  # cut meanwhile, or returned before
+            connection.close()
+            return
+        self.counters.use_time.record(now - connection.borrowed_at)
+        self.counters.wait_time.record(connection.waited)
+        connection.borrower = None
+        if not reusable or now >= connection.expires_at or self.closed:
+            self.discard(connection)
+            return
+        connection.last_used = now
+        self.idle.append(connection)
+        if self._waiters:
+            with self.lock:
+                self._serve()
+        if connection.epoch != self._epoch and self.take(connection):  # close_all has just been here
+            self.discard(connection)
 
     def discard(self, connection: PooledConnection) -> None:
         """Close a lent connection instead of taking it back."""
         with self.lock:
             self.in_use.discard(connection)
+            self.connections.discard(connection)
             connection.borrower = None
             self._open_one_more()
         connection.close()
+
+    def take(self, connection: PooledConnection) -> bool:
+        """Take an idle connection out; false if somebody was quicker."""
+        try:
+            self.idle.remove(connection)
+        except ValueError:
+            return False
+        return True
 
     def _queue(self) -> _Waiter:
         if self.closed:
@@ -131,6 +161,7 @@ class Pool:
             raise self._exhausted(f"{len(self._waiters)} threads wait already, as many as may")
         waiter = _Waiter()
         self._waiters.append(waiter)
+        self._serve()
         self._open_one_more()
         if waiter.error is not None:
             raise copy.copy(waiter.error)
@@ -145,7 +176,8 @@ class Pool:
             with self.lock:
                 if waiter.connection is not None:
                     self.in_use.discard(waiter.connection)
-                    self._offer(waiter.connection)
+                    self.idle.append(waiter.connection)
+                    self._serve()
                 elif waiter in self._waiters:
                     self._waiters.remove(waiter)
             raise
@@ -171,13 +203,15 @@ class Pool:
 
     # Below: the lock is held
 
-    def _offer(self, connection: PooledConnection) -> None:
-        """Give a good connection to the first in the queue, or keep it."""
-        if self._waiters:
+    def _serve(self) -> None:
+        """Give what is idle to those who wait, in their order."""
+        while self._waiters and self.idle:
+            try:
+                connection = self.idle.pop()
+            except IndexError:  # taken by one who asked before there was a queue
+                return
             self.in_use.add(connection)
             self._waiters.popleft().serve(connection)
-        else:
-            self.idle.append(connection)
 
     def _open_one_more(self) -> None:
         """Have a connection opened if somebody waits and there is room; tell who waits if none can come any more.
@@ -192,7 +226,7 @@ class Pool:
             self.open_in_background()
 
     def _give_up_if_hopeless(self) -> None:
-        if self.in_use or self._connecting:
+        if self.connections or self._connecting:
             return
         while self._waiters:
             self._waiters.popleft().serve(error=self.backoff.error)
@@ -200,7 +234,7 @@ class Pool:
     @property
     def total(self) -> int:
         """Connections that are open or being opened."""
-        return len(self.idle) + len(self.in_use) + self._connecting
+        return len(self.connections) + self._connecting
 
     @property
     def waiting(self) -> int:
@@ -237,7 +271,10 @@ class Pool:
                 self._connecting -= 1
                 self.backoff.succeeded()
                 self.counters.create_time.record(now - began)
-                self._offer(connection)
+                connection.epoch = epoch
+                self.connections.add(connection)
+                self.idle.append(connection)
+                self._serve()
                 while len(self._waiters) > self._connecting and self.total < self.options.size:
                     self.open_in_background()
         if not wanted:
@@ -267,9 +304,7 @@ class Pool:
         """Cut the connections that have been lent for longer than `age` seconds; their borrowers get an error."""
         before = monotonic() - age
         with self.lock:
-            old = [connection for connection in self.in_use if connection.borrowed_at < before]
-            self._forget_lent(old)
-        return len(old)
+            return sum(map(self._forget_lent, [c for c in self.in_use.copy() if c.borrowed_at < before]))
 
     def close_all(self) -> None:
         """Close every connection. Borrowers get an error at their next statement; the pool can be used again."""
@@ -277,7 +312,9 @@ class Pool:
             self._epoch += 1
             self._connecting = 0
             self.backoff.succeeded()
-            self._forget_lent(list(self.in_use))
+            for connection in self.in_use.copy():
+                self._forget_lent(connection)
+            self.connections.clear()  # what is on the way is closed by whoever has it
         self._discard_all_idle()
 
     def drain(self, timeout: float) -> int:
@@ -300,9 +337,10 @@ class Pool:
 
     def abandon(self) -> None:
         """Forget everything, in a child process: the connections are the parent's."""
-        for connection in [*self.idle, *self.in_use]:
+        for connection in self.connections:
             connection.abandon()
         self.lock = threading.Lock()
+        self.connections.clear()
         self.idle.clear()
         self.in_use.clear()
         self._waiters.clear()
@@ -328,18 +366,22 @@ class Pool:
             )
 
     def _discard_all_idle(self) -> None:
+        closing = [connection for connection in self.idle.copy() if self.take(connection)]
         with self.lock:
-            closing = list(self.idle)
-            self.idle.clear()
+            self.connections.difference_update(closing)
         for connection in closing:
             connection.close()
 
-    def _forget_lent(self, connections: list[PooledConnection]) -> None:
-        """Cut connections that are in use and give up their places; their borrowers close them."""
-        for connection in connections:
-            connection.cut()
-            self.in_use.discard(connection)
-            self._open_one_more()
+    def _forget_lent(self, connection: PooledConnection) -> bool:
+        """Cut a connection that is in use and give up its place; its borrower closes it. False if just returned."""
+        try:
+            self.in_use.remove(connection)
+        except KeyError:
+            return False
+        connection.cut()
+        self.connections.discard(connection)
+        self._open_one_more()
+        return True
 
     # What is said when there is none
 
@@ -359,7 +401,7 @@ class Pool:
 
     def _exhausted(self, what: str) -> PoolExhaustedError:
         now = monotonic()
-        holders = sorted(self.in_use, key=lambda connection: connection.borrowed_at)
+        holders = sorted(self.in_use.copy(), key=lambda connection: connection.borrowed_at)
         named = [describe_loan(connection, now) for connection in holders[:_NAMED_HOLDERS]]
         if len(holders) > _NAMED_HOLDERS:
             named.append(f"and {len(holders) - _NAMED_HOLDERS} more")

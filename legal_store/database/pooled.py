@@ -72,6 +72,7 @@ class PooledConnection(ScopedConnection):
         self.autocommit = True
         self.opened_at = self.last_used = self.borrowed_at = monotonic()
         self.expires_at = float("inf")
+        self.epoch = 0  # of the pool, when it was opened
         self.waited = 0.0  # seconds that the borrower waited for it
         self.borrower: threading.Thread | None = None
         self.stack: Stack = []

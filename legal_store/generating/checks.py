@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from psycopg2 import sql
@@ -16,13 +17,23 @@ from legal_store.generating.tables import CATALOGUE, COLUMNS
 from legal_store.production import refuse_production
 
 _LOCK = 7_236_110_943  # any number: held for the whole load, so that there is one at a time
+_LOCK_PATIENCE_S = 3.0
 
 
 def take_lock(cursor: Any) -> None:
-    """Take the lock of loads until the connection ends. Raises WrongUseError when another load has it."""
-    cursor.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,))
-    if cursor.fetchone() != (True,):
-        raise WrongUseError("Another load is at work in this database.", remedy="Wait for it to end.")
+    """Take the lock of loads until the connection ends. Raises WrongUseError when another load has it.
+
+    Waits a little: the server needs up to half a second to notice that a load was killed.
+    """
+    cursor.execute("SET client_connection_check_interval = '500ms'")
+    until = time.monotonic() + _LOCK_PATIENCE_S
+    while True:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,))
+        if cursor.fetchone() == (True,):
+            return
+        if time.monotonic() > until:
+            raise WrongUseError("Another load is at work in this database.", remedy="Wait for it to end.")
+        time.sleep(0.1)
 
 
 def refuse_production_with_rows(cursor: Any, settings: Settings) -> None:

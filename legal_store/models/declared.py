@@ -12,6 +12,7 @@ from legal_store.models.searching import (
     SEARCH_ANY_WORD,
     SEARCH_CONTENTS,
     SEARCH_NAMES,
+    SEARCH_TEXT,
     SEARCH_WORDS,
     SearchCalibration,
 )
@@ -31,6 +32,7 @@ SCHEMA = Schema(
         RECORD_CACHE_EVENTS,
         RECORD_ROLE_CHANGE,
         SEARCH_WORDS,
+        SEARCH_TEXT,
         SEARCH_NAMES,
         SEARCH_CONTENTS,
         SEARCH_ANY_WORD,

@@ -9,7 +9,7 @@ from peewee import BigIntegerField, BooleanField, IntegerField, TextField
 from legal_store.models.cases import Case
 from legal_store.models.firms import FirmRecord
 from legal_store.models.outbox import cache_events
-from legal_store.models.searching import CONTENT_HASH, INDEXED_TEXT, SHORT_PENDING_LIST, words_index, words_of
+from legal_store.models.searching import CONTENT_HASH, SHORT_PENDING_LIST, words_index, words_of
 from legal_store.models.users import User
 from legal_store.schema.fields import EmbeddingField, EnumField, FirmReferenceField, JsonField, SearchField
 from legal_store.schema.objects import Check, Default, Index
@@ -54,7 +54,7 @@ class Document(FirmRecord):
     embedded_with = TextField(null=True)
     metadata = JsonField(default=dict, constraints=[Default("'{}'")])
     search_words = words_of("title")
-    search_text = SearchField("TSVECTOR", INDEXED_TEXT)
+    search_text = SearchField("TSVECTOR", "search_text(title, content)")
     content_hash = SearchField("TEXT", CONTENT_HASH)
 
     class Meta:

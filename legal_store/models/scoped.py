@@ -10,6 +10,7 @@ and never carries one firm, or its rows, into the scope of another.
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 from peewee import (
@@ -92,7 +93,7 @@ class ScopedAlias(ModelAlias):
 
 def _rows_in_scope(ctx: Any, model: Any) -> Any:
     """Write the source itself: the table, or the firm's rows of it."""
-    firm_id = _firm_of_query(model)
+    firm_id = firm_of_query(model)
     if firm_id is None:
         return ctx.sql(model._meta.entity)
     column = model._meta.fields[model.firm_column].column_name
@@ -100,7 +101,7 @@ def _rows_in_scope(ctx: Any, model: Any) -> Any:
     return ctx.literal(" = ").value(str(firm_id), converter=False).literal(")")
 
 
-def _firm_of_query(model: Any) -> Any:
+def firm_of_query(model: Any) -> Any:
     """Return the firm that a query on `model` is limited to; None where it may see all rows."""
     return required_scope(model.__name__).firm_id if model.firm_column else None
 
@@ -158,7 +159,25 @@ class _Combinable:
 
 
 class ScopedSelect(_OfOneScope, _Combinable, ModelSelect):
-    """A SELECT from a model or an alias of one."""
+    """A SELECT from a model or an alias of one; a model among what is selected stands for its shown fields."""
+
+    def __init__(self, model: Any, selection: Any, is_default: bool = False) -> None:
+        super().__init__(model, _shown(selection), is_default)
+
+    def select(self, *selection: Any) -> Any:
+        return super().select(*_shown(selection))
+
+    def select_extend(self, *selection: Any) -> Any:
+        return super().select_extend(*_shown(selection))
+
+
+def _shown(selection: Any) -> list[Any]:
+    return list(chain.from_iterable(map(_columns, selection)))
+
+
+def _columns(selected: Any) -> list[Any]:
+    model: Any = selected if isinstance(selected, type) else None
+    return shown(model._meta.sorted_fields) if model else [selected]
 
 
 class ScopedCompound(_OfOneScope, _Combinable, ModelCompoundSelectQuery):  # type: ignore[misc]
@@ -173,7 +192,7 @@ class ScopedRaw(_OfOneScope, ModelRaw):
     """Rows of SQL that somebody wrote; PostgreSQL alone limits them."""
 
     def __sql__(self, ctx: Any) -> Any:
-        _firm_of_query(self.model)
+        firm_of_query(self.model)
         return super().__sql__(ctx)
 
 
@@ -182,7 +201,7 @@ class _LimitedWrite(_OfOneScope):
 
     def __sql__(self, ctx: Any) -> Any:
         query: Any = self
-        firm_id = _firm_of_query(query.model)
+        firm_id = firm_of_query(query.model)
         if firm_id is not None:
             query = query.clone()
             limit = _belongs_to(query.model, firm_id)
@@ -207,7 +226,7 @@ class ScopedInsert(_OfOneScope, NotedQuery, ModelInsert):
 
     def __sql__(self, ctx: Any) -> Any:
         query: Any = self
-        firm_id = _firm_of_query(query.model)
+        firm_id = firm_of_query(query.model)
         conflict = query._on_conflict
         if firm_id is not None and conflict is not None and (conflict._update or conflict._preserve):
             query = query.clone()

@@ -25,11 +25,38 @@ SHORT_PENDING_LIST = "gin_pending_list_limit = 256"
 
 CONTENT_HASH = r"md5(title || E'\n' || COALESCE(content, ''))"
 
-# PostgreSQL's parser takes 1234/3/2023 for a path, one word: people look for 1234
-INDEXED_TEXT = " || ".join(
-    f"setweight(to_tsvector('public.{language.name}', translate({text}, '/', ' ')), '{weight}')"
-    for text, weight in (("title", "A"), (f"\"left\"(COALESCE(content, ''), {INDEXED_CHARACTERS})", "B"))
-    for language in (ROMANIAN, ENGLISH)
+# Hardly a sentence does without them. A content with some of one language and none of the other is indexed in that
+# language only: taking a text apart is most of the time that storing a document takes (docs/decisions/0021).
+SOME_ROMANIAN, SOME_ENGLISH = r"'\s(de|la|si|și)\s'", r"'\s(the|of|and)\s'"
+
+
+def _lexemes(language: TextSearchConfiguration, text: str) -> str:
+    return f"to_tsvector('public.{language.name}', {text})"
+
+
+def _in_both(text: str) -> str:
+    return f"{_lexemes(ROMANIAN, text)} || {_lexemes(ENGLISH, text)}"
+
+
+SEARCH_TEXT = Function(
+    signature="search_text(title text, content text)",
+    returns="tsvector",
+    attributes="IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp",
+    body=f"""
+DECLARE
+    -- the parser takes 1234/3/2023 for a path, one word: people look for 1234
+    heading text := replace(title, '/', ' ');
+    words text := replace(CASE WHEN octet_length(content) > {INDEXED_CHARACTERS}
+                               THEN "left"(content, {INDEXED_CHARACTERS}) ELSE coalesce(content, '') END, '/', ' ');
+    romanian boolean := words ~* {SOME_ROMANIAN};
+    english boolean := words ~* {SOME_ENGLISH};
+BEGIN
+    RETURN setweight({_in_both("heading")}, 'A') || setweight(CASE
+        WHEN romanian AND NOT english THEN {_lexemes(ROMANIAN, "words")}
+        WHEN english AND NOT romanian THEN {_lexemes(ENGLISH, "words")}
+        ELSE {_in_both("words")} END, 'B');
+END
+""",
 )
 
 SEARCH_WORDS = Function(

@@ -15,6 +15,7 @@ from legal_store.monitor.inspection import Inspector, inspecting
 HISTORY = "sizes.json"  # in the folder of the embedded servers: what `growth` compares with
 _REMEMBERED_DAYS = 30
 _DAY_S = 86_400
+_UNTOLD_S = 600  # a worker that runs tells the cache of a change within seconds
 
 EXTENSIONS = ("vector", "uuid-ossp", "pg_trgm")
 
@@ -178,6 +179,19 @@ def _hit_rate(inspector: Inspector, settings: Settings) -> Part:
     return "look" if asked > 100_000 and rate < 0.9 else "good", text, found
 
 
+def _cache_events(inspector: Inspector, settings: Settings) -> Part:
+    found = inspector.row(
+        "SELECT count(*) AS waiting, pg_total_relation_size('cache_outbox') AS bytes, "
+        "coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 AS oldest_s FROM cache_outbox"
+    )
+    if not found["waiting"]:
+        return "good", "none waits", found
+    text = f"{found['waiting']:,} wait, the first for {human_time(found['oldest_s'])}, {human_bytes(found['bytes'])}"
+    if found["oldest_s"] < _UNTOLD_S:
+        return "good", text, found
+    return "look", f"{text}: does `invoke cache.drain --follow` run?", found
+
+
 _DATABASE_PARTS: dict[str, Callable[[Inspector, Settings], Part]] = {
     "PostgreSQL": _server,
     "migrations": _migrations,
@@ -187,6 +201,7 @@ _DATABASE_PARTS: dict[str, Callable[[Inspector, Settings], Part]] = {
     "blocked sessions": _blocked,
     "size": _size,
     "cache of PostgreSQL": _hit_rate,
+    "events for the cache": _cache_events,
 }
 
 

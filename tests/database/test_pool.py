@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -304,6 +305,52 @@ def test_many_threads_and_few_connections_come_to_an_end(pooled: MakeDatabase) -
     assert len(done) == 16
     stats = database.pool.stats()
     assert stats.used == 0 and stats.waiting == 0 and stats.idle <= 2
+
+
+@pytest.mark.parametrize("disturbance", ["nothing", "close_idle", "close_all", "cut_held_since"])
+def test_threads_that_switch_at_every_step_never_share_or_lose_a_connection(
+    pooled: MakeDatabase, connection: Any, disturbance: str
+) -> None:
+    size = 4
+    database = pooled(size=size, timeout=30)
+    pool, held, broken, lent = database.pool, set(), [], []
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            lent.append(1)
+            connection = pool.acquire()
+            if connection in held:
+                broken.append("lent to two threads")
+            held.add(connection)
+            if pool.total > size:
+                broken.append(f"{pool.total} connections")
+            held.discard(connection)
+            pool.release(connection)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [in_thread(work) for _ in range(12)]
+        until = time.monotonic() + 0.5
+        while time.monotonic() < until:
+            time.sleep(0.01)
+            if disturbance == "cut_held_since":
+                pool.cut_held_since(0)
+            elif disturbance != "nothing":
+                getattr(pool, disturbance)()
+        stop.set()
+        for thread in threads:
+            thread.join(30)
+            assert not thread.is_alive(), "a thread waits for ever"
+    finally:
+        sys.setswitchinterval(interval)
+    assert not broken
+    eventually(lambda: pool.stats().connecting == 0)
+    assert pool.in_use == set() and pool.connections == set(pool.idle) and pool.waiting == 0
+    eventually(lambda: connections_of(connection, "legal_store") == len(pool.idle))
+    if disturbance in ("nothing", "close_idle"):
+        assert pool.counters.use_time.count == pool.counters.wait_time.count == len(lent)
 
 
 def test_new_connections_are_prepared_once(pooled: MakeDatabase) -> None:

@@ -36,6 +36,7 @@ def test_a_query_outside_any_scope_is_refused_with_both_ways_to_open_one() -> No
         lambda: Case.insert_many([{"title": "x"}]),
         lambda: Case.alias().select(),
         lambda: Case.raw("SELECT 1"),
+        lambda: Case.get_by_id(A),
         lambda: Skill.select(Skill.id).join(Case, on=(Case.id == Skill.created_by)),
         lambda: Skill.select(Skill.id).where(Skill.created_by.in_(User.select(User.id))),
         lambda: Case.select(Case.id) | Case.select(Case.id),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from peewee import fn
 
+import legal_store
 from legal_store import Case, CaseStatus, Client, Document, Firm, Task, User, UserRole
 
 
@@ -35,6 +36,18 @@ def test_a_new_object_is_inserted_by_save_although_its_id_is_set(database: Any) 
     firm = Firm(name="Nouă", vat_id="RO2")
     assert firm.save() == 1
     assert Firm.get_by_id(firm.id).name == "Nouă"
+
+
+@pytest.mark.parametrize("form", [lambda key: key, str, lambda key: key.hex], ids=["UUID", "text", "digits"])
+def test_a_row_is_found_by_its_key_in_its_own_firm_alone(firm: Firm, case: Case, form: Callable[[Any], Any]) -> None:
+    other = Firm.create(name="Alta", vat_id="RO2")
+    assert Case.get_by_id(form(case.id)) == case  # in all_firms()
+    with legal_store.firm(firm):
+        found = Case.get_by_id(form(case.id))
+        assert found.title == "Litigiu comercial" and found.client_id == case.client_id
+        assert found.save() == 0, "it is known to be stored, and unchanged"
+    with legal_store.firm(other), pytest.raises(Case.DoesNotExist):
+        Case.get_by_id(form(case.id))
 
 
 def test_what_postgresql_fills_is_there_after_saving(firm: Firm) -> None:

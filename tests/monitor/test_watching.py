@@ -40,6 +40,17 @@ def test_everything_in_good_order(settings: Settings) -> None:
     assert not [check for check in checkup(settings) if check.state == "bad"]
 
 
+def test_events_that_nobody_tells_the_cache_are_noticed(settings: Settings, connection: Any) -> None:
+    def line() -> Any:
+        return next(line for line in overview(settings) if line.topic == "events for the cache")
+
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO firms (name, vat_id) VALUES ('A', 'RO1'); UPDATE firms SET name = 'B'")
+        assert line().state == "good" and line().values["waiting"] == 1
+        cursor.execute("UPDATE cache_outbox SET created_at = now() - interval '3 hours'")
+    assert line().state == "look" and "1 wait, the first for 3 h" in line().text and "cache.drain" in line().text
+
+
 def test_servers_that_are_away_are_bad_and_the_rest_is_still_shown(tmp_path: Path) -> None:
     away = Settings.from_environ(
         {

@@ -7,7 +7,7 @@ import string
 
 import pytest
 
-from legal_store import firm, search
+from legal_store import Case, Client, Document, firm, search
 from legal_store.database import db
 from legal_store.search.hits import Hit
 from tests.search.conftest import Office, add_document
@@ -58,6 +58,31 @@ def test_what_is_excluded_in_one_language_does_not_come_back_through_the_other(o
     assert [hit.title for hit in found(office, "contract -agreement")] == [LEASE]
 
 
+ROMANIAN_TEXT = "Părțile convin de comun acord la rezilierea contractelor."
+ENGLISH_TEXT = "The parties agree on the termination of all deliveries."
+
+
+def lexemes(office: Office, content: str) -> set[str]:
+    document = add_document(office, "-", content)
+    with firm(office.firm_id):
+        statement = "SELECT tsvector_to_array(search_text) FROM documents WHERE id = %s"
+        return set(db.execute_sql(statement, [document.id]).fetchone()[0])
+
+
+def test_a_content_is_indexed_in_its_own_language(office: Office) -> None:
+    in_romanian, in_english = lexemes(office, ROMANIAN_TEXT), lexemes(office, ENGLISH_TEXT)
+    assert "contract" in in_romanian and "contractelor" not in in_romanian
+    assert "deliveri" in in_english and "deliver" not in in_english
+    assert lexemes(office, ROMANIAN_TEXT.upper()) == in_romanian
+
+
+@pytest.mark.parametrize("content", [f"{ROMANIAN_TEXT}\n{ENGLISH_TEXT}", "Contractele: deliveries"])
+def test_a_content_of_both_languages_or_of_neither_for_sure_is_indexed_in_both(office: Office, content: str) -> None:
+    add_document(office, "Anexă", content)
+    assert "Anexă" in {hit.title for hit in found(office, "contractelor", language="ro")}
+    assert "Anexă" in {hit.title for hit in found(office, "delivery", language="en")}
+
+
 def test_one_language_can_be_asked_for(office: Office) -> None:
     assert [hit.title for hit in found(office, "deliveries", language="en")] == [SUPPLY]
     assert [hit.title for hit in found(office, "penalitate", language="ro")] == [LEASE]
@@ -94,12 +119,12 @@ def test_the_number_of_a_court_file_is_found_by_any_part(office: Office, query: 
 
 
 def test_a_search_for_documents_leaves_computed_columns_at_the_server(office: Office) -> None:
-    from legal_store import Document
-
     with firm(office.firm_id):
         statement = str(Document.select())
         alias = str(Document.alias("d").select())
+        joined = str(Case.select(Case, Document).join(Document).select_extend(Client))
     for column in ("search_text", "search_words", "content_hash"):
         assert column not in statement
         assert column not in alias
+        assert column not in joined
     assert db.table_exists("documents")
