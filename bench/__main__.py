@@ -93,7 +93,7 @@ def run_one(name: str, *, quick: bool) -> dict[str, Any] | None:
 
 def keep(record: dict[str, Any] | None) -> dict[str, Any] | None:
     """Write a result, its plot, and the page of this and all that were kept before. Return the result."""
-    from bench.plots import draw
+    from bench.plots import draw, draw_scatter
 
     if record is None:
         return None
@@ -101,6 +101,8 @@ def keep(record: dict[str, Any] | None) -> dict[str, Any] | None:
     (DOCS / "benchmarks").mkdir(parents=True, exist_ok=True)
     (RESULTS / f"{record['name']}.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
     draw(record, DOCS / "benchmarks" / f"{record['name']}.svg")
+    if record["scatter"]:
+        draw_scatter(record, DOCS / "benchmarks" / f"{record['name']}-scatter.svg")
     known = [json.loads(file.read_text()) for file in sorted(RESULTS.glob("*.json"))]
     (DOCS / "benchmarks.md").write_text(benchmarks_page(known))
     return record

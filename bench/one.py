@@ -33,6 +33,7 @@ def main() -> None:
         "quick": arguments.quick,
         "machine": machine,
         "results": [as_record(result) for result in results],
+        "scatter": getattr(module, "SCATTER", None),
     }
     arguments.file.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
 

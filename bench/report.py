@@ -44,6 +44,9 @@ def _comparison(record: dict[str, Any]) -> str:
             lines.append(f"| {result['what']} | {named} | {number(median)} | {quartiles} | {result['unit']} |")
     parts.append("\n".join(lines) + "\n")
     parts.append(f"![{record['name']}](benchmarks/{record['name']}.svg)\n")
+    if record.get("scatter"):
+        across, up = record["scatter"]
+        parts.append(f"![{up} against {across}](benchmarks/{record['name']}-scatter.svg)\n")
     parts.append(_machine(record) + "\n")
     return "\n".join(parts)
 

@@ -55,7 +55,7 @@ _HARMLESS_BEFORE_PARENTHESIS = _words(
     jsonb_object_agg jsonb_set jsonb_typeof lag last_value lead least left length lower lpad ltrim max md5 min mod
     ntile nullif octet_length percent_rank percentile_cont percentile_disc plainto_tsquery phraseto_tsquery position
     power random rank replace right round row_number row_to_json rpad rtrim sign similarity split_part sqrt stddev
-    string_agg
+    search_any_word search_contents search_names search_nearest string_agg
     strpos strict_word_similarity substr substring sum to_char to_date to_json to_jsonb to_timestamp to_tsquery
     to_tsvector trim trunc ts_headline ts_rank ts_rank_cd unnest upper uuid_generate_v4 variance
     websearch_to_tsquery word_similarity now statement_timestamp clock_timestamp transaction_timestamp

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from legal_store.generating.draws import Draw
 from legal_store.generating.plan import generator_of
-from legal_store.models.documents import EMBEDDING_DIMENSIONS
+from legal_store.models.searching import EMBEDDING_DIMENSIONS
 
 SEGMENTS = 24
 OF_CASE, OF_TYPE = 12, 6

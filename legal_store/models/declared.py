@@ -9,9 +9,7 @@ from legal_store.models.outbox import RECORD_CACHE_EVENTS, RECORD_ROLE_CHANGE, C
 from legal_store.models.searching import (
     ENGLISH,
     ROMANIAN,
-    SEARCH_ANY_WORD,
-    SEARCH_CONTENTS,
-    SEARCH_NAMES,
+    SEARCH_FUNCTIONS,
     SEARCH_TEXT,
     SEARCH_WORDS,
     SearchCalibration,
@@ -33,9 +31,7 @@ SCHEMA = Schema(
         RECORD_ROLE_CHANGE,
         SEARCH_WORDS,
         SEARCH_TEXT,
-        SEARCH_NAMES,
-        SEARCH_CONTENTS,
-        SEARCH_ANY_WORD,
+        *SEARCH_FUNCTIONS,
     ),
     models=(
         models.Skill,

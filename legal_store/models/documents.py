@@ -9,12 +9,16 @@ from peewee import BigIntegerField, BooleanField, IntegerField, TextField
 from legal_store.models.cases import Case
 from legal_store.models.firms import FirmRecord
 from legal_store.models.outbox import cache_events
-from legal_store.models.searching import CONTENT_HASH, SHORT_PENDING_LIST, words_index, words_of
+from legal_store.models.searching import (
+    CONTENT_HASH,
+    EMBEDDING_DIMENSIONS,
+    SHORT_PENDING_LIST,
+    words_index,
+    words_of,
+)
 from legal_store.models.users import User
 from legal_store.schema.fields import EmbeddingField, EnumField, FirmReferenceField, JsonField, SearchField
 from legal_store.schema.objects import Check, Default, Index
-
-EMBEDDING_DIMENSIONS = 1536
 
 
 class DocumentKind(StrEnum):

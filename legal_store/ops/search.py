@@ -13,7 +13,7 @@ from legal_store.cli.task import task
 
 _SEARCH_HELP = {
     "query": "what to look for",
-    "how": "hybrid, text, fuzzy or semantic",
+    "how": "names (fuzzy) and then documents (hybrid) when not given; or hybrid, text, fuzzy, semantic",
     "firm": "the firm's id or VAT id; not needed when there is only one",
     "case": "a case's id: only what belongs to it",
     "vector": 'file with the query\'s embedding as a JSON list, "-" for stdin; without it the provider makes one',
@@ -23,12 +23,14 @@ _SEARCH_HELP = {
     "json": "print JSON",
 }
 
+_NAMES = ("case", "client", "party")
+
 
 @task("search", help=_SEARCH_HELP, auto_shortflags=False)  # -h is for help
 def search(
     context: Context,
     query: str,
-    how: str = "hybrid",
+    how: str = "all",
     firm: str = "",
     case: str = "",
     vector: str = "",
@@ -48,9 +50,13 @@ def search(
             return _read_vector(vector)
         return find.embed_query(find.provider(provider), query)
 
+    def hybrid() -> list[find.Hit]:
+        return find.hybrid(query, embedded(), explain=explain, **options)
+
     options: dict[str, Any] = {"case": case or None, "limit": limit}
     calls = {
-        "hybrid": lambda: find.hybrid(query, embedded(), explain=explain, **options),
+        "all": lambda: find.fuzzy(query, kinds=_NAMES, **options) + hybrid(),
+        "hybrid": hybrid,
         "text": lambda: find.text(query, **options),
         "fuzzy": lambda: find.fuzzy(query, **options),
         "semantic": lambda: find.semantic(embedded(), **options),

@@ -180,17 +180,17 @@ def _recall(found: list[set[Any]], right: Sequence[set[Any]]) -> float:
 def _timed(known: Server, sample: _Sample) -> tuple[list[float], list[set[Any]]]:
     times, found = [], []
     with firm(sample.firm_id):
-        _search(known, sample, sample.queries[0])  # warms the cache
+        _search(known, sample.queries[0])  # warms the cache
         for query in sample.queries:
             began = time.perf_counter()
-            ids = _search(known, sample, query)
+            ids = _search(known, query)
             times.append((time.perf_counter() - began) * 1000)
             found.append(set(ids))
     return times, found
 
 
-def _search(known: Server, sample: _Sample, query: str) -> list[Any]:
-    return nearest_ids(known, sample.firm_id, query, Filters(), WANTED, timeout_ms=0)
+def _search(known: Server, query: str) -> list[Any]:
+    return nearest_ids(known, query, Filters(), WANTED, timeout_ms=0)
 
 
 def _costs(exact_ms: float, count: int, measured: list[Measured], chosen: Measured) -> Costs:

@@ -16,6 +16,7 @@ from legal_store.errors import SearchInputError
 from legal_store.search import names, words
 from legal_store.search.hits import ArmRank, Hit
 from legal_store.search.inputs import Filters, checked_limit, checked_text, checked_vector, firm_of_scope
+from legal_store.search.meaning import SCORES
 from legal_store.search.nearest import Arm, nearest
 from legal_store.search.queries import any_word, read_query, tsquery
 from legal_store.search.running import rows
@@ -55,7 +56,7 @@ def hybrid(
     arms = {
         "fuzzy": lambda: _fuzzy_arm(given, filters, depth),
         "text": lambda: _text_arm(given, language, filters, depth),
-        "semantic": lambda: nearest(server(), firm, checked_vector(vector), "cosine", filters, depth),
+        "semantic": lambda: nearest(server(), checked_vector(vector), "cosine", filters, depth),
     }
     chosen = {name: arms[name]() for name in used}
     parameters = [value for arm in chosen.values() for value in arm.parameters]
@@ -81,24 +82,26 @@ def _checked_weights(given: Mapping[str, float] | None, *, with_vector: bool) ->
 
 
 def _fuzzy_arm(text: str, filters: Filters, depth: int) -> Arm:
-    sql = f"fuzzy AS MATERIALIZED (SELECT id, score FROM {names.CALL})"
-    return Arm(sql, [text, ["document"], *filters.parameters(), depth], names.SETTINGS)
+    arguments, values = filters.arguments()
+    return Arm(names.CALL.format(filters=arguments), [text, ["document"], depth, *values], names.SETTINGS)
 
 
 def _text_arm(text: str, language: str | None, filters: Filters, depth: int) -> Arm:
     languages = words.checked_languages(language)
     queries, texts = zip(*(tsquery([terms], languages) for terms in any_word(read_query(text))), strict=True)
-    call = words.ANY_WORD_CALL.format(queries=", ".join(queries))
-    parameters = [*chain.from_iterable(texts), *filters.parameters(), depth]
-    return Arm(f"text AS MATERIALIZED (SELECT id, score FROM {call})", parameters, {})
+    arguments, values = filters.arguments()
+    call = f"search_any_word(ARRAY[{', '.join(queries)}], %s{arguments})"
+    return Arm(call, [*chain.from_iterable(texts), depth, *values], {})
 
 
 def _fused(arms: Mapping[str, Arm], weights: Mapping[str, float], limit: int) -> str:
-    expressions = ",\n".join(arm.sql for arm in arms.values())
-    sources = {"semantic": "(SELECT id, 1 - distance AS score FROM nearest) AS semantic"}
+    scores = {"semantic": SCORES["cosine"]}
+    expressions = ",\n".join(
+        f"{name} AS MATERIALIZED (SELECT id, {scores.get(name, 'score')} AS score FROM {arm.sql})"
+        for name, arm in arms.items()
+    )
     ranked = "\n    UNION ALL ".join(
-        f"SELECT '{name}' AS arm, id, score, count(*) OVER (ORDER BY score DESC) AS rank FROM {sources.get(name, name)}"
-        for name in arms
+        f"SELECT '{name}' AS arm, id, score, count(*) OVER (ORDER BY score DESC) AS rank FROM {name}" for name in arms
     )
     # added in one order, whatever the plan: floating-point sums depend on it
     score = " + ".join(

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from legal_store.database.scope import required_scope
 from legal_store.errors import FirmScopeError, SearchInputError
-from legal_store.models.documents import EMBEDDING_DIMENSIONS, DocumentKind, DocumentStatus
+from legal_store.models.documents import DocumentKind, DocumentStatus
+from legal_store.models.searching import EMBEDDING_DIMENSIONS
 
 MAX_CHARACTERS = 1_000
 MAX_LIMIT = 200
@@ -29,15 +30,22 @@ class Filters(NamedTuple):
     created_from: date | datetime | None = None
     created_before: date | datetime | None = None
 
-    def parameters(self) -> list[Any]:
-        """Return the values in the order of the search functions' arguments. Raises SearchInputError."""
-        return [
+    def arguments(self) -> tuple[str, list[Any]]:
+        """Return the last arguments of a search function and their values: none where nothing is restricted.
+
+        Raises SearchInputError.
+        """
+        values = [
             _ids(self.case),
             _members(self.document_type, DocumentKind, "document_type"),
             _members(self.status, DocumentStatus, "status"),
             _moment(self.created_from, "created_from"),
             _moment(self.created_before, "created_before"),
         ]
+        return ("", []) if values == [None] * len(values) else (_ARGUMENTS, values)
+
+
+_ARGUMENTS = ", %s::uuid[], %s::text[], %s::text[], %s::timestamptz, %s::timestamptz"
 
 
 def firm_of_scope() -> uuid.UUID:
@@ -84,13 +92,14 @@ def checked_vector(given: Any, dimensions: int = EMBEDDING_DIMENSIONS) -> str:
             f"The vector has {len(numbers)} dimensions; embeddings here have {dimensions}.",
             remedy="Embed the query with the model that the documents were embedded with.",
         )
-    if not all(math.isfinite(number) and abs(number) < _FLOAT4_SAFE for number in numbers):
+    largest = max(map(abs, numbers))
+    if not (math.isfinite(sum(numbers)) and largest < _FLOAT4_SAFE):
         raise SearchInputError(
             "The vector holds NaN, infinity or a number too large.", remedy="Check what made the embedding."
         )
-    if max(map(abs, numbers)) < 1 / _FLOAT4_SAFE:
+    if largest < 1 / _FLOAT4_SAFE:
         raise SearchInputError("The vector is zero: it has no direction.", remedy="Check what made the embedding.")
-    return "[" + ",".join(f"{number:.9g}" for number in numbers) + "]"
+    return "[" + ",".join(["%.9g"] * dimensions) % tuple(numbers) + "]"
 
 
 _FLOAT4_SAFE = 1e15  # squares of such numbers, added up, are still a float4
@@ -99,7 +108,7 @@ _FLOAT4_SAFE = 1e15  # squares of such numbers, added up, are still a float4
 def _numbers(given: Any) -> list[float]:
     values = given.tolist() if hasattr(given, "tolist") else given
     try:
-        return [float(value) for value in values]
+        return list(map(float, values))
     except (TypeError, ValueError):
         raise SearchInputError("The vector is no sequence of numbers.", remedy="Give a list of floats.") from None
 

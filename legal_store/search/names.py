@@ -13,7 +13,7 @@ from legal_store.search.running import rows
 # of a query's trigrams, the share that must be close together in a name for it to be considered
 LEAST_SIMILARITY = 0.4
 SETTINGS = {"pg_trgm.word_similarity_threshold": LEAST_SIMILARITY}
-CALL = "search_names(%s, %s::text[], %s::uuid[], %s::text[], %s::text[], %s::timestamptz, %s::timestamptz, %s)"
+CALL = "search_names(%s, %s::text[], %s{filters})"
 
 
 def fuzzy(
@@ -27,8 +27,9 @@ def fuzzy(
     Read-only. Raises FirmScopeError, SearchInputError, SearchError.
     """
     firm_of_scope()
-    wanted = [checked_text(text), _checked_kinds(kinds), *Filters(case=case).parameters(), checked_limit(limit)]
-    found = rows(f"SELECT kind, id, label, case_id, score FROM {CALL}", wanted, SETTINGS, timeout_ms=timeout_ms)
+    filters, values = Filters(case=case).arguments()
+    wanted = [checked_text(text), _checked_kinds(kinds), checked_limit(limit), *values]
+    found = rows(f"SELECT * FROM {CALL.format(filters=filters)}", wanted, SETTINGS, timeout_ms=timeout_ms)
     return [Hit(*row) for row in found]
 
 

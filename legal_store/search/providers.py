@@ -17,7 +17,7 @@ from importlib.metadata import entry_points
 from typing import Protocol
 
 from legal_store.errors import ConfigurationError, SearchError
-from legal_store.models.documents import EMBEDDING_DIMENSIONS
+from legal_store.models.searching import EMBEDDING_DIMENSIONS
 from legal_store.search.minilm import MiniLm
 
 ENTRY_POINT_GROUP = "legal_store.embeddings"

@@ -21,18 +21,18 @@ def rows(
     """
     wanted = {"statement_timeout": TIMEOUT_MS if timeout_ms is None else timeout_ms, **settings}
     before = _current(wanted) if db.in_transaction() else None
-    found = _sent(_set(wanted) + statement, [*_flat(wanted), *parameters], int(wanted["statement_timeout"]))
+    found = _sent(_set(wanted) + statement, [*_values(wanted), *parameters], int(wanted["statement_timeout"]))
     if before is not None:
-        _sent(_set(before), _flat(before), 0)
+        db.execute_sql(_set(before), _values(before))
     return found
 
 
 def _sent(statement: str, parameters: Sequence[Any], timeout_ms: int) -> list[tuple[Any, ...]]:
-    from legal_store.database.explain import sqlstate
-
     try:
         return list(db.execute_sql(statement, parameters).fetchall())
     except Exception as error:
+        from legal_store.database.explain import sqlstate
+
         if sqlstate(error) != "57014":
             raise
         raise SearchError(
@@ -43,13 +43,13 @@ def _sent(statement: str, parameters: Sequence[Any], timeout_ms: int) -> list[tu
 
 
 def _set(settings: Mapping[str, Any]) -> str:
-    return "SELECT " + ", ".join("set_config(%s, %s, true)" for _ in settings) + ";\n"
+    return "".join(f"SET LOCAL {name} = {'DEFAULT' if value is None else '%s'};\n" for name, value in settings.items())
 
 
-def _flat(settings: Mapping[str, Any]) -> list[Any]:
-    return [part for name, value in settings.items() for part in (name, None if value is None else str(value))]
+def _values(settings: Mapping[str, Any]) -> list[str]:
+    return [str(value) for value in settings.values() if value is not None]
 
 
 def _current(settings: Mapping[str, Any]) -> dict[str, Any]:
     statement = "SELECT " + ", ".join("current_setting(%s, true)" for _ in settings)
-    return dict(zip(settings, _sent(statement, list(settings), 0)[0], strict=True))
+    return dict(zip(settings, db.execute_sql(statement, list(settings)).fetchone(), strict=True))

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar, cast
 
-from legal_store.database import db
+from legal_store.database import current_firm, db
 from legal_store.errors import ConfigurationError
 from legal_store.search.planning import Costs
+from legal_store.search.running import rows
 
 # 0.8.2 to 0.8.4 fixed wrong results and corrupt HNSW indexes (pgvector's CHANGELOG)
 LEAST_PGVECTOR = (0, 8, 4)
 FRESH_FOR_S = 60.0
+MOST_KNOWN = 10_000
 
 _READ = """
 SELECT (SELECT extversion FROM pg_extension WHERE extname = 'vector'),
@@ -27,14 +31,15 @@ SELECT (SELECT extversion FROM pg_extension WHERE extname = 'vector'),
 
 
 class Server(NamedTuple):
-    """The cosine index over the embeddings (`indexed` is the expression in it; empty without one) and its costs."""
+    """What the cosine index over the embeddings holds ("vector", "halfvec", empty without one), and its costs."""
 
     indexed: str
     documents: int
     costs: Costs
 
 
-_known: dict[tuple[Any, ...], tuple[float, Server]] = {}
+T = TypeVar("T")
+_known: dict[tuple[Any, ...], tuple[float, Any]] = {}
 
 
 def server() -> Server:
@@ -42,12 +47,23 @@ def server() -> Server:
 
     Raises ConfigurationError when its pgvector is known to give wrong results.
     """
-    key = (db.database, *sorted((name, str(db.connect_params.get(name))) for name in ("host", "port")))
-    read_at, found = _known.get(key, (0.0, None))
-    if found is None or time.monotonic() - read_at > FRESH_FOR_S:
-        found = _read()
+    return _read_lately(("server",), _read)
+
+
+def firm_has_more_than(count: int) -> bool:
+    """Say whether the scope's firm has more documents with an embedding than that, or had a minute ago."""
+    return _read_lately((current_firm(), count), lambda: _firm_has_more_than(count))
+
+
+def _read_lately(what: tuple[Any, ...], read: Callable[[], T]) -> T:
+    key = (*what, db.database, *sorted((name, str(db.connect_params.get(name))) for name in ("host", "port")))
+    read_at, found = _known.get(key, (-math.inf, None))
+    if time.monotonic() - read_at > FRESH_FOR_S:
+        if len(_known) >= MOST_KNOWN:
+            _known.clear()
+        found = read()
         _known[key] = (time.monotonic(), found)
-    return found
+    return cast("T", found)
 
 
 def forget_server() -> None:
@@ -71,5 +87,10 @@ def _read() -> Server:
     version, index, costs = db.execute_sql(_READ).fetchone()
     refuse_wrong_results(version)
     definition, documents = index or ("", "0")
-    expression = "content_embedding::halfvec({0})" if "halfvec_cosine_ops" in definition else "content_embedding"
-    return Server(expression if definition else "", int(documents), Costs(**costs) if costs else Costs())
+    indexed = "halfvec" if "halfvec_cosine_ops" in definition else "vector" if definition else ""
+    return Server(indexed, int(documents), Costs(**costs) if costs else Costs())
+
+
+def _firm_has_more_than(count: int) -> bool:
+    statement = "SELECT EXISTS (SELECT FROM documents WHERE firm_id = %s AND content_embedding IS NOT NULL OFFSET %s)"
+    return bool(rows(statement, [current_firm(), count], {"enable_seqscan": "off"})[0][0])

@@ -12,8 +12,6 @@ from legal_store.search.inputs import Filters, checked_limit, checked_text, firm
 from legal_store.search.queries import CONFIGURATIONS, read_query, tsquery
 from legal_store.search.running import rows
 
-CALL = "search_contents({query}, %s::uuid[], %s::text[], %s::text[], %s::timestamptz, %s::timestamptz, %s)"
-ANY_WORD_CALL = CALL.replace("search_contents({query}", "search_any_word(ARRAY[{queries}]")
 _HEADLINE = "StartSel=<b>, StopSel=</b>, MaxFragments=2, MinWords=8, MaxWords=24, FragmentDelimiter=' … '"
 
 
@@ -37,12 +35,16 @@ def text(
     of a content are searched. Each hit has a `highlight` unless it is turned off.
     Read-only. Raises FirmScopeError, SearchInputError, SearchError.
     """
-    firm = firm_of_scope()
+    firm_of_scope()
     languages = checked_languages(language)
-    filters = Filters(case, document_type, status, created_from, created_before)
-    expression, texts = tsquery(read_query(checked_text(query)), languages)
-    wanted = [*texts, *filters.parameters(), checked_limit(limit), firm]
-    found = rows(_statement(expression, languages, highlight, limit), wanted, {}, timeout_ms=timeout_ms)
+    filters, values = Filters(case, document_type, status, created_from, created_before).arguments()
+    asked, texts = tsquery(read_query(checked_text(query)), languages)
+    shown = _headline(languages) if highlight else "''"
+    statement = (
+        f"SELECT id, title, case_id, score, {shown} "
+        f"FROM (SELECT {asked} AS query) AS asked, search_contents(query, %s{filters})"
+    )
+    found = rows(statement, [*texts, checked_limit(limit), *values], {}, timeout_ms=timeout_ms)
     return [Hit("document", *row) for row in found]
 
 
@@ -55,26 +57,10 @@ def checked_languages(given: str | None) -> Sequence[str]:
     return (given,)
 
 
-def _statement(expression: str, languages: Sequence[str], highlight: bool, limit: int) -> str:
-    call = CALL.format(query="(SELECT query FROM asked)")
-    shown = _headline(languages) if highlight else "''"
-    # the documents of the hits are read under row-level security, as everything a service reads; LIMIT tells the
-    # planner how few they are: without it, it reads all of the firm's
-    return f"""
-WITH asked AS MATERIALIZED (SELECT {expression} AS query),
-     hits AS MATERIALIZED (SELECT id, score FROM {call} LIMIT {limit})
-SELECT row.id, row.title, row.case_id, hits.score, {shown}
-FROM hits JOIN documents AS row ON row.id = hits.id AND row.firm_id = %s
-ORDER BY hits.score DESC, row.id"""
-
-
 def _headline(languages: Sequence[str]) -> str:
-    source = f"""left(concat_ws(E'\\n', row.title, row.content), {INDEXED_CHARACTERS})"""
+    source = f"""left(concat_ws(E'\\n', title, content), {INDEXED_CHARACTERS})"""
     options = _HEADLINE.replace("'", "''")
-    each = [
-        f"ts_headline('{CONFIGURATIONS[language]}', {source}, (SELECT query FROM asked), '{options}')"
-        for language in languages
-    ]
+    each = [f"ts_headline('{CONFIGURATIONS[language]}', {source}, query, '{options}')" for language in languages]
     if len(each) == 1:
         return each[0]
     # a word is marked in the language whose form of it was asked for

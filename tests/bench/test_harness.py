@@ -13,7 +13,7 @@ import pytest
 
 from bench.__main__ import comparisons
 from bench.machine import describe
-from bench.plots import draw
+from bench.plots import draw, draw_scatter
 from bench.report import benchmarks_page
 from tests.conftest import CHECKOUT
 
@@ -84,6 +84,18 @@ def test_a_plot_is_an_svg_and_the_same_each_time(tmp_path: Path) -> None:
     draw(record(), tmp_path / "two.svg")
     assert ElementTree.parse(tmp_path / "one.svg").getroot().tag.endswith("svg")
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
+
+
+def test_two_results_may_be_drawn_one_against_the_other(tmp_path: Path) -> None:
+    names = ("ours, narrow", "ours, wide", "another")
+    both = [{**record()["results"][0], "what": what, "medians": dict.fromkeys(names, 1.0)} for what in ("good", "fast")]
+    scattered = {**record(), "results": both, "scatter": ["good", "fast"]}
+    draw_scatter(scattered, tmp_path / "one.svg")
+    draw_scatter(scattered, tmp_path / "two.svg")
+    assert ElementTree.parse(tmp_path / "one.svg").getroot().tag.endswith("svg")
+    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
+    assert "![fast against good](benchmarks/toys-scatter.svg)" in benchmarks_page([scattered])
+    assert "scatter" not in benchmarks_page([record()])
 
 
 def test_a_quick_run_proves_that_a_comparison_runs_and_keeps_no_figures() -> None:

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from legal_store import Document
-from legal_store.models.documents import EMBEDDING_DIMENSIONS
+from legal_store.models.searching import EMBEDDING_DIMENSIONS
 from tests.search.conftest import axis, open_office
 
 

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+import psycopg2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,8 @@ from hypothesis import strategies as st
 from legal_store import all_firms, firm, search
 from legal_store.database import db
 from legal_store.errors import FirmScopeError, SearchError, SearchInputError
+from legal_store.models.searching import SEARCH_FUNCTIONS
+from legal_store.schema.objects import Function
 from legal_store.search.running import rows
 from tests.search.conftest import DIMENSIONS, Office, add_document, axis
 
@@ -111,13 +114,12 @@ def test_a_case_of_another_firm_or_of_none_finds_nothing(offices: tuple[Office, 
             assert search.hybrid("contract", axis((0, 1)), case=case) == []
 
 
+@pytest.mark.parametrize("function", SEARCH_FUNCTIONS, ids=lambda function: function.signature)
 def test_the_functions_of_the_search_serve_nobody_without_a_firm(
-    offices: tuple[Office, Office], connection: Any
+    offices: tuple[Office, Office], connection: Any, function: Function
 ) -> None:
-    add_document(offices[0], "Contract beton", "contract")
-    import psycopg2
-
-    call = "SELECT * FROM search_names('contract', '{document}', NULL, NULL, NULL, NULL, NULL, 10)"
+    name, arguments = function.signature.removesuffix(")").split("(")
+    call = f"SELECT * FROM {name}({', '.join('NULL::' + given.split()[1] for given in arguments.split(', '))})"
     with connection.cursor() as cursor, pytest.raises(psycopg2.errors.InsufficientPrivilege, match="no firm is named"):
         cursor.execute(call)
     with connection.cursor() as cursor:

@@ -7,6 +7,8 @@ import math
 import pytest
 
 from legal_store import firm, search
+from legal_store.database import db
+from legal_store.database.traces import Trace
 from legal_store.errors import SearchInputError
 from tests.search.conftest import Office, add_document, axis
 
@@ -79,3 +81,13 @@ def test_impossible_weights_are_refused(office: Office, weights: dict[str, float
 def test_no_arm_at_all_is_refused(office: Office) -> None:
     with firm(office.firm_id), pytest.raises(SearchInputError, match="No arm"):
         search.hybrid("contract", weights={"fuzzy": 0, "text": 0})
+
+
+def test_a_search_leaves_nothing_that_the_pool_would_have_to_undo(office: Office) -> None:
+    with firm(office.firm_id):
+        search.semantic(axis((0, 1)))  # asks what the server is like, once a minute
+        db.connection().traces = Trace.NONE
+        assert search.hybrid("contract beton", axis((0, 1)), document_type="Contract")
+        assert search.semantic(axis((0, 1)))
+        assert search.text("beton", highlight=False)
+    assert not db.connection().traces & Trace.STATE

@@ -109,8 +109,8 @@ def recall(library: Library, vat_id: str, **filters: Any) -> float:
     with firm(office.firm_id):
         for _ in range(QUERIES):
             vector, wanted = checked_vector(library.vector()), Filters(**filters)
-            exact = nearest_ids(compare, office.firm_id, vector, wanted, WANTED)
-            searched = nearest_ids(known, office.firm_id, vector, wanted, WANTED)
+            exact = nearest_ids(compare, vector, wanted, WANTED)
+            searched = nearest_ids(known, vector, wanted, WANTED)
             assert len(searched) == len(exact) == len(set(searched))
             right += len(exact)
             found += len(set(exact) & set(searched))

@@ -97,6 +97,23 @@ def test_what_the_walk_does_not_reach_is_compared(
         assert len(search.semantic(axis((0, 1)), limit=10)) == 10
 
 
+def test_a_firm_that_has_shrunk_since_it_was_counted_gets_all_it_has(
+    offices: tuple[Office, Office], connection: Any
+) -> None:
+    from legal_store import Document
+
+    office, _ = offices
+    source = random.Random(5)
+    fill(office, 40, lambda: axis((0, 1), (source.randrange(1, DIMENSIONS), 0.2)))
+    prefer_index(connection, ef_search=10)
+    with firm(office.firm_id):
+        assert len(search.semantic(axis((0, 1)), limit=10)) == 10
+        assert known.firm_has_more_than(10)
+        kept = {document.id for document in Document.select(Document.id).limit(4)}
+        Document.delete().where(Document.id.not_in(kept)).execute()
+        assert {hit.id for hit in search.semantic(axis((0, 1)), limit=10)} == kept
+
+
 def prefer_index(connection: Any, ef_search: int) -> None:
     """Store a calibration by which comparing is so dear that only what must be is compared."""
     with connection.cursor() as cursor:

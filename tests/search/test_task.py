@@ -39,6 +39,14 @@ def test_every_way_of_searching_answers_with_json(offices: tuple[Office, Office]
     assert [hit["title"] for hit in hits if hit["kind"] == "document"] == ["Contract de furnizare beton"]
 
 
+def test_without_a_way_names_are_found_beside_documents(offices: tuple[Office, Office], invoke: Invoke) -> None:
+    add_document(offices[0], "Aviz betoane")
+    finished = invoke("search", "betoane prahva", "--firm", "RO1", "--json")
+    assert finished.returncode == 0, finished.stderr
+    kinds = {hit["title"]: hit["kind"] for hit in json.loads(finished.stdout)}
+    assert kinds == {"Betoane Prahova S.R.L.": "client", "Aviz betoane": "document"}
+
+
 def test_a_title_is_shown_as_it_was_written_and_an_id_in_one_piece(
     offices: tuple[Office, Office], invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
