@@ -59,7 +59,11 @@ def new_value(item: Masked, converted: str | None = None) -> sql.Composable:
     """Return the expression of a column's new value; NULL stays NULL."""
     column = sql.Identifier("t", item.name)
     if item.strategy.expression is None:
-        return sql.SQL("converted.{}").format(sql.Identifier(item.name)) if converted else column
+        if converted is None:
+            return column
+        return sql.SQL("CASE WHEN converted.row IS NULL THEN {} ELSE {} END").format(
+            column, sql.Identifier("converted", item.name)
+        )
     return sql.SQL("CASE WHEN {} IS NOT NULL THEN {} END").format(column, item.strategy.expression(item.use))
 
 
@@ -177,7 +181,10 @@ def _sources(planned: TablePlan, converted: str | None) -> sql.Composable:
 
 
 def _convert(cursor: Any, planned: TablePlan, entities: Entities) -> str | None:
-    """Put the values that Python converts into a temporary table; return its name, None where there are none."""
+    """Put the values that Python changes into a temporary table; return its name, None where there is no such column.
+
+    Rows that stay as they are (empty JSON, texts without a name) are not in it, and empty ones are not even read.
+    """
     items = [item for item in planned.masked if item.strategy.convert is not None]
     if not items:
         return None
@@ -188,15 +195,19 @@ def _convert(cursor: Any, planned: TablePlan, entities: Entities) -> str | None:
             sql.Identifier(table), sql.SQL(", ").join(columns)
         )
     )
-    query = sql.SQL("SELECT t.ctid, {}, {} FROM {} AS t").format(
-        _firm(planned.table), sql.SQL(", ").join(item.use.value for item in items), _name(planned.table)
+    query = sql.SQL("SELECT t.ctid, {}, {} FROM {} AS t WHERE {}").format(
+        _firm(planned.table),
+        sql.SQL(", ").join(item.use.value for item in items),
+        _name(planned.table),
+        sql.SQL(" OR ").join(sql.SQL("{}::text NOT IN ('', '{{}}', '[]')").format(item.use.value) for item in items),
     )
     with cursor.connection.cursor(name="legal_store_convert") as named:
         named.itersize = ROWS_AT_ONCE
         named.execute(query)
         while rows := named.fetchmany(ROWS_AT_ONCE):
-            insert = sql.SQL("INSERT INTO pg_temp.{} VALUES %s").format(sql.Identifier(table))
-            execute_values(cursor, insert.as_string(cursor), list(_converted(rows, items, entities)))
+            if changed := list(_converted(rows, items, entities)):
+                insert = sql.SQL("INSERT INTO pg_temp.{} VALUES %s").format(sql.Identifier(table))
+                execute_values(cursor, insert.as_string(cursor), changed)
     cursor.execute(sql.SQL("ANALYZE pg_temp.{}").format(sql.Identifier(table)))
     return table
 
@@ -206,15 +217,16 @@ def _converted(rows: Iterable[Any], items: list[Masked], entities: Entities) -> 
         (item.strategy.convert, item) for item in items if item.strategy.convert is not None
     ]
     for row, firm, *values in rows:
-        new = (
-            None if value is None else _adapted(convert(value, item.use, entities, firm), item)
+        new = [
+            None if value is None else convert(value, item.use, entities, firm)
             for (convert, item), value in zip(converters, values, strict=True)
-        )
-        yield (row, *new)
+        ]
+        if new != values:
+            yield (row, *map(_adapted, new, items))
 
 
 def _adapted(value: Any, item: Masked) -> Any:
-    return Json(value) if item.use.column.kind in ("json", "jsonb") else value
+    return Json(value) if value is not None and item.use.column.kind in ("json", "jsonb") else value
 
 
 def _firm(table: Table) -> sql.Composable:

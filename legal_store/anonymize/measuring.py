@@ -62,14 +62,11 @@ def measure(cursor: Any, planned: Plan) -> Measures:
     for item in planned.changing:
         masked = [column.use.column for column in item.masked]
         kept = list(_kept(item))
-        parts = [part for column in masked for part in _parts(column)]
-        digest = sql.SQL("coalesce(sum(hashtextextended(ROW({})::text, 0)), 0)::text").format(
-            sql.SQL(", ").join(sql.Identifier(column.name) for column in kept)
-        )
-        cursor.execute(_select([*parts, digest], item))
+        parts = [part for place, column in enumerate(masked) for part in _parts(column, place)]
+        cursor.execute(_select([*parts, sql.SQL("coalesce(sum(digest), 0)::text")], item, masked, kept))
         row = list(cursor.fetchone())
         for column in masked:
-            size = len(_parts(column))
+            size = len(_parts(column, 0))
             found.figures[column.path], row = tuple(row[:size]), row[size:]
         found.kept[item.table.name] = row[0]
         for column in kept:
@@ -120,17 +117,17 @@ def _kept(item: TablePlan) -> Iterator[Column]:
     return (c for c in item.table.columns.values() if c.name not in masked and not c.generated)
 
 
-def _parts(column: Column) -> list[sql.Composable]:
-    name = sql.Identifier(column.name)
-    parts = ["count({c})"]
+def _parts(column: Column, place: int) -> list[sql.Composable]:
+    parts = ["count({length})"]
     if column.kind.startswith(_TEXTS):
         quantiles = ", ".join(map(str, _QUANTILES))
         parts += [
-            "coalesce(sum(length({c}::text)), 0)::bigint",
-            "count(DISTINCT hashtextextended({c}::text, 0))",
-            f"percentile_disc(ARRAY[{quantiles}]) WITHIN GROUP (ORDER BY length({{c}}::text))",
+            "coalesce(sum({length}), 0)::bigint",
+            "count(DISTINCT {hash})",
+            f"percentile_disc(ARRAY[{quantiles}]) WITHIN GROUP (ORDER BY {{length}})",
         ]
-    return [sql.SQL(part).format(c=name) for part in parts]
+    names = {"length": sql.Identifier(f"length_{place}"), "hash": sql.Identifier(f"hash_{place}")}
+    return [sql.SQL(part).format(**names) for part in parts]
 
 
 def _pairs(before: tuple[Any, ...], after: tuple[Any, ...]) -> Iterator[Any]:
@@ -152,5 +149,22 @@ def _counts(cursor: Any, item: TablePlan, column: Column) -> dict[str, int]:
     return dict(cursor.fetchall())
 
 
-def _select(parts: list[sql.Composable], item: TablePlan) -> sql.Composable:
-    return sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(parts), sql.Identifier(*item.table.identifier))
+def _select(parts: list[sql.Composable], item: TablePlan, masked: list[Column], kept: list[Column]) -> sql.Composable:
+    """Return the query of `parts`, over a subquery that looks into each value once: long ones are costly to fetch."""
+    values = [sql.SQL("hashtextextended(ROW({})::text, 0) AS digest").format(_names(kept))]
+    for place, column in enumerate(masked):
+        text = column.kind.startswith(_TEXTS)
+        values.append(
+            sql.SQL("length({c}::text) AS {l}, hashtextextended({c}::text, 0) AS {h}" if text else "{c} AS {l}").format(
+                c=sql.Identifier(column.name),
+                l=sql.Identifier(f"length_{place}"),
+                h=sql.Identifier(f"hash_{place}"),
+            )
+        )
+    return sql.SQL("SELECT {} FROM (SELECT {} FROM {} OFFSET 0) AS t").format(
+        sql.SQL(", ").join(parts), sql.SQL(", ").join(values), sql.Identifier(*item.table.identifier)
+    )
+
+
+def _names(columns: list[Column]) -> sql.Composable:
+    return sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)

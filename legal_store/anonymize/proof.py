@@ -7,8 +7,10 @@ settings and large objects.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
 import psycopg2
@@ -16,7 +18,18 @@ from psycopg2 import sql
 
 from legal_store.anonymize.catalog import Column
 from legal_store.anonymize.planning import Masked, Plan, TablePlan
-from legal_store.anonymize.text import CELL, digit_runs, folded, readings, recognised, squashed, words
+from legal_store.anonymize.structures import leaves
+from legal_store.anonymize.text import (
+    CELL,
+    digit_runs,
+    digits,
+    each_word,
+    folded,
+    readings,
+    recognised,
+    squashed,
+    words,
+)
 from legal_store.anonymize.vocabulary import LOREM
 from legal_store.schema.catalog import LEDGER_TABLES
 
@@ -54,44 +67,51 @@ class Scan(NamedTuple):
         return not self.survivors and not self.skipped
 
 
-class Patterns:
-    """By what values are recognised within text: single words, squashed phrases, runs of digits."""
+class Phrases:
+    """Squashed phrases, each of them strong or weak (see Traces), and the search for them in a squashed text."""
 
     def __init__(self) -> None:
-        self.words: set[str] = set()
-        self.phrases: set[str] = set()
-        self.digits: set[str] = set()
-        self._automaton: Any = None
+        self._strong: dict[str, bool] = {}
+        self._lengths: tuple[int, ...] = ()
+        self._heads: Any = None
 
     def __len__(self) -> int:
-        return len(self.words) + len(self.phrases) + len(self.digits)
+        return len(self._strong)
 
-    def add_phrase(self, joined: str) -> None:
+    def add(self, joined: str, *, strong: bool = True) -> None:
         if len(joined) >= LEAST_SQUASHED and not joined.isdigit():
             middle = max(0, (len(joined) - WINDOW) // 2)
-            self.phrases.add(joined[middle : middle + WINDOW])
-            self._automaton = None
+            phrase = joined[middle : middle + WINDOW]
+            self._strong[phrase] = strong or self._strong.get(phrase, False)
+            self._heads = None
 
-    def add_digits(self, digits: str) -> None:
-        self.digits.add(digits[-9:] if 9 < len(digits) < 13 else digits)
+    def found_in(self, joined: str, *, weak: bool) -> bool:
+        """Say whether a strong phrase is in `joined`, or with `weak` any phrase."""
+        for end, _ in self._searcher().iter(joined) if self._strong else ():
+            start = end + 1 - LEAST_SQUASHED
+            for length in self._lengths:
+                strong = self._strong.get(joined[start : start + length])
+                if strong or (weak and strong is not None):
+                    return True
+        return False
 
-    def found_in(self, plain: str) -> bool:
-        """Say whether any of them is in `plain`, a folded text."""
-        if not self.words.isdisjoint(words(plain)):
-            return True
-        if self.digits and not self.digits.isdisjoint(digit_runs(plain)):
-            return True
-        return bool(self.phrases) and any(True for _ in self._matcher().iter(squashed(plain)))
-
-    def _matcher(self) -> Any:
+    def _searcher(self) -> Any:
+        """Return the automaton of the phrases' first characters: one of whole phrases would be many times as large."""
         import ahocorasick
 
-        if self._automaton is None:
-            self._automaton = ahocorasick.Automaton(ahocorasick.STORE_LENGTH)
-            for phrase in self.phrases:
-                self._automaton.add_word(phrase)
-            self._automaton.make_automaton()
-        return self._automaton
+        if self._heads is None:
+            self._lengths = tuple({len(phrase) for phrase in self._strong})
+            self._heads = ahocorasick.Automaton(ahocorasick.STORE_LENGTH)
+            for head in {phrase[:LEAST_SQUASHED] for phrase in self._strong}:
+                self._heads.add_word(head)
+            self._heads.make_automaton()
+        return self._heads
+
+
+def _without_number(word: str) -> str:
+    """Return `word` without a short number at its end, as in "act17"."""
+    bare = word.rstrip("0123456789")
+    return bare if len(word) - len(bare) < LEAST_DIGITS else word
 
 
 class Traces:
@@ -104,31 +124,32 @@ class Traces:
 
     def __init__(self, ordinary: Iterable[str] = ()) -> None:
         self._ordinary = {word for text in ordinary for word in words(folded(text))}
-        self._strong = Patterns()
-        self._weak = Patterns()
+        self._words: set[str] = set()
+        self._digits: set[str] = set()
+        self._phrases = Phrases()
         self._weak_cells: set[str] = set()
         self._exact: set[str] = set()
         self.left_out = 0
 
     def __len__(self) -> int:
-        return len(self._strong) + len(self._weak) + len(self._weak_cells) + len(self._exact)
+        return len(self._words) + len(self._digits) + len(self._phrases) + len(self._weak_cells) + len(self._exact)
 
     def add(self, value: str, *, names: bool = False) -> None:
         """Take up a whole value; with `names`, each word of a person's name as well."""
         self.add_personal(value)
-        found = words(folded(value))
-        joined = "".join(found)
-        if self._is_ordinary(found):
+        plain = folded(value)
+        joined = squashed(plain).replace(CELL, "")
+        if self._is_ordinary(plain, joined):
             self.left_out += 1
         elif names:
-            self._add_name(value, found)
+            self._add_name(value, words(plain))
         elif len(joined) > 2 * WINDOW:
             for start in (0, (len(joined) - WINDOW) // 2, len(joined) - WINDOW):
-                self._strong.add_phrase(joined[start : start + WINDOW])
-        elif len(found) >= SENTENCE:
-            self._strong.add_phrase(joined)
-        elif len(found) > 1:
-            self._weak.add_phrase(joined)
+                self._phrases.add(joined[start : start + WINDOW])
+        elif (count := len(words(plain))) >= SENTENCE:
+            self._phrases.add(joined)
+        elif count > 1:
+            self._phrases.add(joined, strong=False)
         else:
             self._weak_cells.add(joined)
 
@@ -138,12 +159,12 @@ class Traces:
             joined = squashed(folded(piece.text))
             ours = piece.text.lower().endswith("example.com")
             if piece.kind == "iban" or (piece.kind == "email" and not ours):
-                self._strong.add_phrase(joined)
+                self._phrases.add(joined)
             elif piece.kind in ("cnp", "phone"):
-                self._strong.add_digits(joined)
-        digits = "".join(filter(str.isdigit, text))
-        if len(digits) >= LEAST_DIGITS and len(digits) * 2 > len(text):
-            self._strong.add_digits(digits)
+                self._add_digits(joined)
+        number = digits(text)
+        if len(number) >= LEAST_DIGITS and len(number) * 2 > len(text):
+            self._add_digits(number)
 
     def add_exact(self, value: str) -> None:
         """Take up a value that is one whole cell, such as a UUID."""
@@ -153,41 +174,45 @@ class Traces:
         """Take up the names of one row together, in both orders, as in an address made of them."""
         joined = ["".join(words(folded(name))) for name in names if name]
         if len(joined) > 1 and not set(joined) <= self._ordinary:
-            self._strong.add_phrase("".join(joined))
-            self._strong.add_phrase("".join(reversed(joined)))
+            self._phrases.add("".join(joined))
+            self._phrases.add("".join(reversed(joined)))
 
     def found_in(self, text: str, *, masked: bool = True) -> bool:
         """Say whether a real value is recognisable in any reading of `text`; `masked` asks for weak ones too."""
-        for plain in map(folded, readings(text)):
-            if self._strong.found_in(plain) or (masked and self._weak_in(plain)):
-                return True
-        return False
+        return any(self._in_plain(plain, masked) for plain in map(folded, readings(text)))
 
     def exactly(self, value: str) -> bool:
         return value in self._exact
 
-    def _is_ordinary(self, found: list[str]) -> bool:
+    def _is_ordinary(self, plain: str, joined: str) -> bool:
         """Say whether all words are ordinary, or the text is a piece of lorem ipsum, which may end within a word."""
-        if "".join(found)[: len(_LOREM) // 2] in _LOREM:
+        if joined[: len(_LOREM) // 2] in _LOREM:
             return True
-        bare = (re.sub(rf"(?<!\d)\d{{1,{LEAST_DIGITS - 1}}}$", "", word) for word in found)
-        return all(word in self._ordinary for word in bare if word)
+        return all(word in self._ordinary for word in map(_without_number, each_word(plain)) if word)
 
-    def _weak_in(self, plain: str) -> bool:
-        if self._weak_cells and not self._weak_cells.isdisjoint(map(squashed, plain.split(CELL))):
+    def _in_plain(self, plain: str, masked: bool) -> bool:
+        if not self._words.isdisjoint(words(plain)):
             return True
-        return self._weak.found_in(plain)
+        if self._digits and not self._digits.isdisjoint(digit_runs(plain)):
+            return True
+        joined = squashed(plain)
+        if masked and self._weak_cells and not self._weak_cells.isdisjoint(joined.split(CELL)):
+            return True
+        return self._phrases.found_in(joined, weak=masked)
+
+    def _add_digits(self, number: str) -> None:
+        self._digits.add(number[-9:] if 9 < len(number) < 13 else number)
 
     def _add_name(self, value: str, found: list[str]) -> None:
-        self._strong.add_phrase("".join(found))
+        self._phrases.add("".join(found))
         if len(found) > 1:
-            self._strong.add_phrase("".join(words(folded(_COMPANY.sub(" ", value)))))
-            self._strong.add_phrase("".join(reversed(found)))
+            self._phrases.add("".join(words(folded(_COMPANY.sub(" ", value)))))
+            self._phrases.add("".join(reversed(found)))
         if not _COMPANY.search(value) and len(found) <= 4:
             bare = {folded(word) for word in value.split() if word.islower()}
             own = (word for word in found if len(word) >= LEAST_WORD and word not in self._ordinary)
             # a word in small letters beside others is no name: "Cabinet de avocat Ionescu"
-            self._strong.words.update(word for word in own if len(found) == 1 or word not in bare)
+            self._words.update(word for word in own if len(found) == 1 or word not in bare)
 
 
 def collect(cursor: Any, plan: Plan, *, progress: Callable[[str], None] = lambda what: None) -> Traces:
@@ -221,14 +246,20 @@ def scan(cursor: Any, traces: Traces, plan: Plan, *, progress: Callable[[str], N
             searched = part
         hits = 0
         for batch in _batches(place.cells):
-            cells += len(batch)
-            if place.by_value:
-                hits += sum(map(traces.exactly, batch))
-            elif traces.found_in(f" {CELL} ".join(batch), masked=place.masked):
-                hits += max(1, sum(traces.found_in(cell, masked=place.masked) for cell in batch))
+            cells += sum(count for _, count in batch)
+            hits += _hits(batch, traces, place)
         if hits:
             survivors.append(Survivor(place.name, hits))
     return Scan(len(traces), traces.left_out, cells, tuple(survivors), tuple(skipped))
+
+
+def _hits(batch: list[tuple[str, int]], traces: Traces, place: Place) -> int:
+    """Return in how many cells of a batch there is a real value."""
+    if place.by_value:
+        return sum(count for text, count in batch if traces.exactly(text))
+    if not traces.found_in(f" {CELL} ".join(text for text, _ in batch), masked=place.masked):
+        return 0
+    return max(1, sum(count for text, count in batch if traces.found_in(text, masked=place.masked)))
 
 
 def _own_words(plan: Plan) -> Iterator[str]:
@@ -259,10 +290,6 @@ def _taker(traces: Traces, item: Masked) -> Callable[[str], None]:
 
 
 def _take_json(traces: Traces, text: str, item: Masked) -> None:
-    import json
-
-    from legal_store.anonymize.structures import leaves
-
     for rule, leaf in leaves(json.loads(text), item.use.options.get("paths", {})):
         if rule == "free_text":
             traces.add_personal(leaf)
@@ -286,11 +313,11 @@ def _rows(connection: Any, query: sql.Composable) -> Iterator[tuple[Any, ...]]:
 
 
 class Place(NamedTuple):
-    """Something that holds text. In a `masked` one nothing of the old values may be left; `by_value`: cells are whole
-    values such as UUIDs, in which nothing else can hide."""
+    """Something that holds text: each different cell, and how often it is there. In a `masked` one nothing of the old
+    values may be left; `by_value`: cells are whole values such as UUIDs, in which nothing else can hide."""
 
     name: str
-    cells: Iterator[str]
+    cells: Iterator[tuple[str, int]]
     masked: bool = False
     by_value: bool = False
 
@@ -307,14 +334,14 @@ def _places(cursor: Any, plan: Plan, skipped: list[str]) -> Iterator[Place]:
                 continue
             query = _cells_of(planned, column)
             by_value = column.kind.startswith(_SEARCHED_BY_VALUE) and not column.kind.endswith("[]")
-            yield Place(column.path, _cells(connection, query), column.path in masked, by_value)
+            yield Place(column.path, _rows(connection, query), column.path in masked, by_value)
     for relation in (*plan.views, *_ledgers(cursor)):
-        query = sql.SQL("SELECT v::text FROM {} AS v").format(sql.Identifier(*relation.split(".", 1)))
-        yield Place(relation, _cells(connection, query))
+        query = sql.SQL("SELECT v::text, 1 FROM {} AS v").format(sql.Identifier(*relation.split(".", 1)))
+        yield Place(relation, _rows(connection, query))
     cursor.execute(_STATISTICS)
     for path, found in cursor.fetchall():
         if path not in numbers:
-            yield Place(f"planner statistics of {path}", iter([found]), path in masked)
+            yield Place(f"planner statistics of {path}", iter([(found, 1)]), path in masked)
     for name, statement in _CATALOGS.items():
         cursor.execute("SAVEPOINT catalog")
         try:
@@ -323,7 +350,7 @@ def _places(cursor: Any, plan: Plan, skipped: list[str]) -> Iterator[Place]:
             cursor.execute("ROLLBACK TO catalog")
             skipped.append(f"{name}: {str(error).splitlines()[0]}")
             continue
-        yield Place(name, iter([str(row[0]) for row in cursor.fetchall() if row[0]]))
+        yield Place(name, iter([(str(row[0]), 1) for row in cursor.fetchall() if row[0]]))
 
 
 def _ledgers(cursor: Any) -> list[str]:
@@ -341,27 +368,20 @@ def _holds_no_text(kind: str) -> bool:
 
 
 def _cells_of(planned: TablePlan, column: Column) -> sql.Composable:
-    """Return the query of all cells in which a real value can be; of numbers, those that are long enough."""
+    """Return the query of all cells in which a real value can be; of numbers, those that are long enough.
+
+    Equal cells are read once. Masks repeat themselves, and so do most columns that are kept.
+    """
     condition = (
         sql.SQL(">= {}").format(sql.Literal(LONG_NUMBER)) if column.kind in _LONG_NUMBERS else sql.SQL("IS NOT NULL")
     )
-    return sql.SQL("SELECT {c}::text FROM {t} WHERE {c} {condition}").format(
+    return sql.SQL('SELECT {c}::text COLLATE "C", count(*) FROM {t} WHERE {c} {condition} GROUP BY 1').format(
         c=sql.Identifier(column.name), t=sql.Identifier(*planned.table.identifier), condition=condition
     )
 
 
-def _cells(connection: Any, query: sql.Composable) -> Iterator[str]:
-    return (row[0] for row in _rows(connection, query))
-
-
-def _batches(values: Iterator[str]) -> Iterator[list[str]]:
-    batch: list[str] = []
-    for value in values:
-        batch.append(value)
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
+def _batches(cells: Iterator[tuple[str, int]]) -> Iterator[list[tuple[str, int]]]:
+    while batch := list(islice(cells, BATCH)):
         yield batch
 
 

@@ -125,8 +125,12 @@ def _keyed_uuid(use: Use) -> sql.Composable:
 
 
 def _lorem(use: Use) -> sql.Composable:
-    # the value is named once: each mention of a long text would fetch and decompress it again
-    return sql.SQL("rpad('', length({}), {})").format(use.value, sql.Literal(LOREM))
+    # the value's length is asked once, because that fetches and decompresses a long text; the filler is cut as bytes,
+    # because rpad() and left() walk through it character by character
+    return sql.SQL(
+        "(SELECT convert_from(substr(convert_to(repeat({lorem}, 1 + n / {size}), 'UTF8'), 1, n), 'UTF8')"
+        " FROM (SELECT length({value}) AS n OFFSET 0) AS l)"
+    ).format(lorem=sql.Literal(LOREM), size=sql.Literal(len(LOREM)), value=use.value)
 
 
 def _pick(pool: Callable[[dict[str, Any]], tuple[str, ...]], domain: str) -> Callable[[Use], sql.Composable]:

@@ -61,6 +61,14 @@ def test_each_disguise_is_recognised(what: str, text: str) -> None:
     assert known_traces().found_in(f"Înainte {text} după")
 
 
+@pytest.mark.parametrize("before", ["é", "„", "中文", "Иван", "\U0001d518\U00010348"])
+def test_a_name_is_found_behind_characters_of_every_width(before: str) -> None:
+    traces = Traces()
+    traces.add_row(PERSON.split())
+    squashed_name = PERSON.replace(" ", "")
+    assert traces.found_in(f"{before}{squashed_name}") and not traces.found_in(f"{before}{squashed_name[:-1]}")
+
+
 def test_ordinary_text_is_not_taken_for_a_canary() -> None:
     traces = known_traces()
     for text in ("Contract de închiriere", "0744 918 274", "1850312089017", "stefan@avocati.ro", "12.03.2024 10:15:00"):
