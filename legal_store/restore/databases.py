@@ -144,6 +144,12 @@ class Server:
         self.run(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(sql.Identifier(target), sql.Identifier(owner)))
         self.run(sql.SQL("ALTER DATABASE {} CONNECTION LIMIT {}").format(sql.Identifier(target), sql.Literal(limit)))
 
+    def forget_anonymized(self, name: str) -> None:
+        """Have a database no longer say that its rows were anonymized, if it does."""
+        if any(setting.startswith(f"{ANONYMIZED_SETTING}=") for _, setting in self.rows(_SETTINGS, name)):
+            mark = sql.SQL(".").join(map(sql.Identifier, ANONYMIZED_SETTING.split(".")))
+            self.run(sql.SQL("ALTER DATABASE {} RESET {}").format(sql.Identifier(name), mark))
+
     def sessions(self, name: str) -> list[tuple[str, str]]:
         """Return application name and user of every session in a database."""
         return self.rows(

@@ -230,6 +230,7 @@ class _Restore:
 
         self.progress.step("replace")
         began = time.monotonic()
+        self.server.forget_anonymized(self.plan.database)  # first: a kill must not leave real rows under that mark
         try:
             with self._loader(self.plan.database) as loader:
                 replace_objects(self.plan.source, loader, self.progress)

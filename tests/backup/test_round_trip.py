@@ -47,6 +47,18 @@ def test_a_restore_in_place_brings_everything_back(live: dict[str, Any], store: 
     assert differences(before, contents(live)) == []
 
 
+@pytest.mark.parametrize("in_place", [False, True])
+def test_real_rows_do_not_come_back_under_the_mark_of_anonymized_ones(
+    live: dict[str, Any], store: LocalStore, in_place: bool
+) -> None:
+    made = make_backup(live, [store], environment="test").manifest
+    execute(live, f"ALTER DATABASE {live['dbname']} SET legal_store.anonymized = '2026-01-01'")
+    restore(_plan(live, find_source(made.name, store, None), in_place=in_place))
+    settings = execute(live, "SELECT setconfig FROM pg_db_role_setting, pg_database AS d WHERE setdatabase = d.oid "
+                             f"AND datname = '{live['dbname']}'")  # fmt: skip
+    assert "anonymized" not in str(settings)
+
+
 def test_owner_grants_settings_and_comment_of_the_database_are_carried_over(
     live: dict[str, Any], store: LocalStore
 ) -> None:
