@@ -55,7 +55,9 @@ def calibrate(
     store: bool = True,
     progress: Callable[[str], None] = lambda message: None,
 ) -> CalibrationReport:
-    """Measure exact search and index with `samples` queries in a large and a middling firm, and store the costs.
+    """Measure exact search and index, with `samples` queries each in two firms, and store the costs.
+
+    The firms are the largest one and the smallest for which the index is walked.
 
     Every search of every process uses them within a minute. Chosen is the narrowest walk through the index whose
     recall@10 is `least_recall` with a confidence of 95 %, or the best there is. Needs the rights of the schema's
@@ -66,7 +68,7 @@ def calibrate(
     known = server()
     if not known.indexed:
         raise SearchInputError("There is no cosine HNSW index to measure.", remedy="Run `invoke migrate.deploy`.")
-    largest, *others = (_exact(known, one, progress) for one in _samples(samples))
+    largest, *others = (_exact(known, one, progress) for one in _samples(known, samples))
     measured = []
     for ef_search, overfetch in BREADTHS:
         progress(f"index with ef_search {ef_search}")
@@ -121,8 +123,8 @@ class _Sample(NamedTuple):
     milliseconds: float = 0.0
 
 
-def _samples(samples: int) -> list[_Sample]:
-    """Return the largest firm and the one in the middle: the smaller its share of the index, the harder its walk."""
+def _samples(known: Server, samples: int) -> list[_Sample]:
+    """Return the largest firm and the smallest for which the index is walked: the smaller its share, the harder."""
     with all_firms(reason="search.calibrate looks for the firms with embeddings"):
         firms = db.execute_sql(
             "SELECT firm_id, count(*) FROM documents WHERE content_embedding IS NOT NULL "
@@ -135,7 +137,9 @@ def _samples(samples: int) -> list[_Sample]:
                 "are needed to measure.",
                 remedy="Run `invoke search.embed`, or calibrate where the data is.",
             )
-        chosen = dict.fromkeys((large[0], large[len(large) // 2]))
+        limit = exact_limit(known.costs, known.documents, WANTED)
+        walked = [found for found in large if found[1] > limit]
+        chosen = dict.fromkeys((large[0], *walked[-1:]))
         return [_Sample(firm_id, count, _queries(firm_id, samples)) for firm_id, count in chosen]
 
 
