@@ -12,7 +12,7 @@ from legal_store.backup.encryption import DataKey
 from legal_store.backup.manifest import GZIP, ZSTD
 
 CHUNK = 1 << 20
-_ZSTD_LEVEL = 3
+_ZSTD_LEVEL = 2  # levels 3 to 7 look for repetitions in the digits of vectors, and make them larger than gzip does
 _GZIP_LEVEL = 6
 
 
