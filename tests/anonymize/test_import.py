@@ -78,8 +78,8 @@ def test_an_encrypted_backup_is_taken_as_well(
     target: dict[str, Any], exported: Exported, seeded: str, rules: Rules, tmp_path: Path
 ) -> None:
     store = LocalStore(tmp_path)
-    make_backup({**target, "dbname": seeded}, [store], environment="production", master=exported.key, name="a-backup")
-    source = find_source("a-backup", store, exported.key)
+    make_backup({**target, "dbname": seeded}, [store], environment="production", master=exported.key, name="backup-a")
+    source = find_source("backup-a", store, exported.key)
     assert import_anonymized(exported.plan(target, rules, source=source)).anonymized.verdict == "proven"
     assert firms(target) == ["Demo Firm 1"]
 
@@ -214,11 +214,11 @@ def test_data_that_is_not_valid_is_not_swapped_in(
             run(connection, "ALTER TABLE users DISABLE TRIGGER USER; UPDATE users SET created_at = '2999-01-01'")
             run(connection, "ALTER TABLE users ENABLE TRIGGER USER")
         store = LocalStore(tmp_path)
-        make_backup(production, [store], environment="production", master=exported.key, name="odd")
+        make_backup(production, [store], environment="production", master=exported.key, name="backup-odd")
     finally:
         cluster.drop(name)
     with pytest.raises(RestoreError, match="future timestamps: users"):
-        import_anonymized(exported.plan(target, rules, source=find_source("odd", store, exported.key)))
+        import_anonymized(exported.plan(target, rules, source=find_source("backup-odd", store, exported.key)))
     assert untouched(target)
 
 
@@ -306,10 +306,10 @@ def test_what_is_not_encrypted_is_refused_before_the_server_is_asked_anything(
 ) -> None:
     store = LocalStore(tmp_path)
     if kind == "backup":
-        make_backup(target, [store], environment="production", name="open")
+        make_backup(target, [store], environment="production", name="backup-open")
     else:
         (tmp_path / "open").write_text("SELECT 1;")
-    wanted = "open" if kind == "backup" else str(tmp_path / "open")
+    wanted = "backup-open" if kind == "backup" else str(tmp_path / "open")
     source = find_source(wanted, store, exported.key, trust_sql=True)
     with pytest.raises(RefusedError, match="not encrypted"):
         import_anonymized(exported.plan(nowhere(target), rules, source=source))
