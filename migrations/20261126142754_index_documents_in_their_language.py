@@ -32,7 +32,9 @@ END
 $function$;
 -- lint-ignore: ban-drop-column
 ALTER TABLE "documents" DROP COLUMN "search_text";
+-- lint-ignore: adding-field-with-default
 ALTER TABLE "documents" ADD COLUMN "search_text" tsvector NOT NULL GENERATED ALWAYS AS (search_text(title, content)) STORED;
+-- lint-ignore: require-concurrent-index-creation
 CREATE INDEX documents_search_text_idx ON documents USING gin (firm_id, search_text) WITH (gin_pending_list_limit='256');
 """
     )
