@@ -176,15 +176,15 @@ def test_no_plaintext_of_an_encrypted_backup_touches_a_disk(live: dict[str, Any]
     generate_key(tmp_path / "key")
     folder = tmp_path / "backups"
     arguments = [json.dumps(live), str(folder), str(tmp_path / "key")]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", _WATCHED, *arguments],
         cwd=CHECKOUT,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-    )
-    children = _files_of_children(process)
-    answer, _ = process.communicate()
+    ) as process:
+        children = _files_of_children(process)
+        answer, _ = process.communicate()
     assert process.returncode == 0
     ours = [path for path in json.loads(answer) if not path.startswith((str(folder), "/dev/null"))]
     assert ours == []
@@ -202,7 +202,7 @@ def _files_of_children(process: subprocess.Popen[str]) -> set[str]:
     seen: set[str] = set()
     while process.poll() is None:
         for child in _descendants(process.pid):
-            for descriptor in Path(f"/proc/{child}/fd").glob("*"):
+            for descriptor in _descriptors(child):
                 try:
                     flags = (Path(f"/proc/{child}/fdinfo") / descriptor.name).read_text()
                     if int(flags.split("flags:")[1].split()[0], 8) & (os.O_WRONLY | os.O_RDWR):
@@ -211,6 +211,13 @@ def _files_of_children(process: subprocess.Popen[str]) -> set[str]:
                     continue
         time.sleep(0.005)
     return seen
+
+
+def _descriptors(pid: int) -> list[Path]:
+    try:
+        return list(Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:  # it has just ended
+        return []
 
 
 def _descendants(pid: int) -> Iterator[int]:
