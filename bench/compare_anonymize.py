@@ -13,7 +13,6 @@ second time with the VACUUM (FULL, ANALYZE) that would take them away.
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -26,7 +25,7 @@ from typing import Any
 import psycopg2
 from psycopg2.extensions import parse_dsn
 
-from bench.measure import Result
+from bench.measure import Medians, Result, rates
 from legal_store import embedded
 from legal_store.anonymize import anonymize, new_key, read_rules
 from legal_store.anonymize.vocabulary import LOREM
@@ -108,41 +107,41 @@ def run(*, quick: bool) -> list[Result]:
     return [*_results(trigram, "trigram indexes", claim=True), *_results(whole, "whole schema", claim=False)]
 
 
-def _compared(server: dict[str, Any], rows: tuple[int, ...], *, search_text: bool) -> dict[str, float]:
+def _compared(server: dict[str, Any], rows: tuple[int, ...], *, search_text: bool) -> Medians:
     """Return the rows per second of each contestant."""
     _fill(server, *rows, search_text=search_text)
-    slice_of = 20
-    repeated: dict[str, Callable[[dict[str, Any]], None]] = {
-        "legal_store without proof": _unproven,
-        "by hand": _by_hand,
-        "ORM loop": lambda target: _orm_loop(target, slice_of),
+    total, slice_of = sum(rows), 20
+
+    def contestant(act: Callable[[dict[str, Any]], None], count: int = total) -> tuple[int, Callable[[], float]]:
+        return count, lambda: _timed(server, act)
+
+    repeated = {
+        "legal_store without proof": contestant(_unproven),
+        "by hand": contestant(_by_hand),
+        "ORM loop": contestant(lambda target: _orm_loop(target, slice_of), total // slice_of),
     }
-    once: dict[str, Callable[[dict[str, Any]], None]] = {
-        "by hand, and VACUUM FULL": lambda target: _vacuumed(target, _by_hand),
-        "legal_store with proof": _proven,
+    once = {
+        "by hand, and VACUUM FULL": contestant(lambda target: _vacuumed(target, _by_hand)),
+        "legal_store with proof": contestant(_proven),
     }
     if PGANONYMIZE_PROGRAM.exists():  # installed apart: pip install 'legal-store[bench-pganonymize]'
-        once["pganonymize"] = _pganonymize
-        once["pganonymize, and VACUUM FULL"] = lambda target: _vacuumed(target, _pganonymize)
-    rounds = [{name: _timed(server, contestant) for name, contestant in repeated.items()} for _ in range(ROUNDS)]
-    seconds = {name: statistics.median(each[name] for each in rounds) for name in repeated}
-    seconds |= {name: _timed(server, contestant) for name, contestant in once.items()}
-    total = sum(rows)
-    return {name: (total / slice_of if name == "ORM loop" else total) / taken for name, taken in seconds.items()}
+        once["pganonymize"] = contestant(_pganonymize)
+        once["pganonymize, and VACUUM FULL"] = contestant(lambda target: _vacuumed(target, _pganonymize))
+    return rates(repeated, ROUNDS).beside(rates(once, 1))
 
 
-def _results(rates: dict[str, float], where: str, *, claim: bool) -> list[Result]:
+def _results(found: Medians, where: str, *, claim: bool) -> list[Result]:
     """Return the ratios; those of the issue's database make a claim."""
-    ours = rates["legal_store without proof"]
+    ours = found["legal_store without proof"]
     wanted = {
-        "an ORM loop": (ours / rates["ORM loop"], "at least 15"),
-        "hand-written updates, which are faster by": (rates["by hand"] / ours, "at most 1.5"),
-        "masking with proof": (ours / rates["legal_store with proof"], "a figure"),
+        "an ORM loop": (ours / found["ORM loop"], "at least 15"),
+        "hand-written updates, which are faster by": (found["by hand"] / ours, "at most 1.5"),
+        "masking with proof": (ours / found["legal_store with proof"], "a figure"),
     }
-    if "pganonymize" in rates:
-        wanted["pganonymize"] = (ours / rates["pganonymize"], "at least 5")
+    if "pganonymize" in found:
+        wanted["pganonymize"] = (ours / found["pganonymize"], "at least 5")
     return [
-        Result(f"{where}: masking without proof beside {peer}", rates, "rows/s", ratio, goal if claim else "a figure")
+        Result(f"{where}: masking without proof beside {peer}", found, "rows/s", ratio, goal if claim else "a figure")
         for peer, (ratio, goal) in wanted.items()
     ]
 

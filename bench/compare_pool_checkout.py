@@ -5,13 +5,12 @@ Over TCP, as services connect: that is what a pool pays that asks the server for
 
 from __future__ import annotations
 
-import socket
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from bench.measure import Result, alternate
 from legal_store import embedded
 from legal_store.database import Database
 from legal_store.database.options import PoolOptions
+from legal_store.embedded.server import free_port
 
 GOAL = 2.0
 GOAL_AGAINST_PEEWEE = 8.0
@@ -38,7 +38,7 @@ def run(*, quick: bool) -> list[Result]:
     cycles, rounds = (200, 1) if quick else (100_000, 7)
     results: list[Result] = []
     with tempfile.TemporaryDirectory() as folder:
-        server = embedded.up(Path(folder), port=_free_port(), postgres_settings={"max_connections": "200"})
+        server = embedded.up(Path(folder), port=free_port(), postgres_settings={"max_connections": "200"})
         try:
             url = f"{server.postgres.tcp_url()}?sslmode=disable"
             for threads, size in ((1, 10), (8, 10), (32, 32), (32, SATURATED)):
@@ -49,11 +49,6 @@ def run(*, quick: bool) -> list[Result]:
         finally:
             embedded.down(Path(folder))
     return results
-
-
-def _free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        return int(listener.getsockname()[1])
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
@@ -18,7 +17,7 @@ from psycopg2 import sql
 from legal_store import embedded
 from legal_store.config import Settings, Url, settings
 from legal_store.database import all_firms, db
-from legal_store.errors import EmbeddedServerError
+from legal_store.embedded.server import free_port
 from legal_store.migrate import deploy
 
 CHECKOUT = Path(__file__).parent.parent
@@ -47,24 +46,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded.Servers]:
     """The embedded PostgreSQL and Redis, in a temporary folder, without waiting for the disk."""
     home = tmp_path_factory.mktemp("servers")
-    yield _up_on_a_free_port(home, {"fsync": "off", "full_page_writes": "off"})
+    yield embedded.up(home, port=free_port(), postgres_settings={"fsync": "off", "full_page_writes": "off"})
     embedded.down(home)
-
-
-def _up_on_a_free_port(home: Path, settings: dict[str, str], attempts: int = 4) -> embedded.Servers:
-    """Start the servers; a port that somebody took between the look and the start is replaced by another."""
-    try:
-        return embedded.up(home, port=free_port(), postgres_settings=settings)
-    except EmbeddedServerError as error:
-        if attempts == 1 or "is taken" not in error.message:
-            raise
-        return _up_on_a_free_port(home, settings, attempts - 1)
-
-
-def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 class Cluster:

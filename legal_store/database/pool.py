@@ -50,6 +50,15 @@ class _Waiter:
         self.ready.release()
 
 
+def _taken(place: set[PooledConnection] | deque[PooledConnection], connection: PooledConnection) -> bool:
+    """Take the connection out of where it is, in one step; false if another thread was quicker."""
+    try:
+        place.remove(connection)
+    except (KeyError, ValueError):
+        return False
+    return True
+
+
 class Pool:
     """Lends connections made by `connect`, at most `options.size` at once. Any thread may call any method.
 
@@ -116,9 +125,7 @@ class Pool:
         """Take a connection back, undo what its borrower left in it, and give it to whoever waits longest."""
         reusable = connection.is_as_new() or connection.make_as_new(self.options.reset_timeout)
         now = monotonic()
-        try:
-            self.in_use.remove(connection)
-        except KeyError:  # cut meanwhile, or returned before
+        if not _taken(self.in_use, connection):  # cut meanwhile, or returned before
             connection.close()
             return
         self.counters.use_time.record(now - connection.borrowed_at)
@@ -146,11 +153,7 @@ class Pool:
 
     def take(self, connection: PooledConnection) -> bool:
         """Take an idle connection out; false if somebody was quicker."""
-        try:
-            self.idle.remove(connection)
-        except ValueError:
-            return False
-        return True
+        return _taken(self.idle, connection)
 
     def _queue(self) -> _Waiter:
         if self.closed:
@@ -374,9 +377,7 @@ class Pool:
 
     def _forget_lent(self, connection: PooledConnection) -> bool:
         """Cut a connection that is in use and give up its place; its borrower closes it. False if just returned."""
-        try:
-            self.in_use.remove(connection)
-        except KeyError:
+        if not _taken(self.in_use, connection):
             return False
         connection.cut()
         self.connections.discard(connection)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from pathlib import Path
 
 from legal_store.embedded.folder import Home, Log
@@ -108,10 +109,11 @@ def check_port(port: int | None) -> None:
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that is free now."""
+    """Return a TCP port of 127.0.0.1 that is free now, and that no outgoing connection is given before it is used."""
+    import secrets
     import socket
 
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)  # systems give outgoing connections others: Linux from 32768 on
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port

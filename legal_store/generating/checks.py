@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from psycopg2 import sql
+from psycopg2.errors import LockNotAvailable
 
 from legal_store.config import Settings
 from legal_store.errors import WrongUseError
@@ -17,7 +17,7 @@ from legal_store.generating.tables import CATALOGUE, COLUMNS
 from legal_store.production import refuse_production
 
 _LOCK = 7_236_110_943  # any number: held for the whole load, so that there is one at a time
-_LOCK_PATIENCE_S = 3.0
+_LOCK_PATIENCE = "3s"
 
 
 def take_lock(cursor: Any) -> None:
@@ -26,14 +26,12 @@ def take_lock(cursor: Any) -> None:
     Waits a little: the server needs up to half a second to notice that a load was killed.
     """
     cursor.execute("SET client_connection_check_interval = '500ms'")
-    until = time.monotonic() + _LOCK_PATIENCE_S
-    while True:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,))
-        if cursor.fetchone() == (True,):
-            return
-        if time.monotonic() > until:
-            raise WrongUseError("Another load is at work in this database.", remedy="Wait for it to end.")
-        time.sleep(0.1)
+    cursor.execute("SET lock_timeout = %s", (_LOCK_PATIENCE,))
+    try:
+        cursor.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+    except LockNotAvailable:
+        raise WrongUseError("Another load is at work in this database.", remedy="Wait for it to end.") from None
+    cursor.execute("RESET lock_timeout")
 
 
 def refuse_production_with_rows(cursor: Any, settings: Settings) -> None:

@@ -6,10 +6,10 @@ from legal_store.models.audit import REFUSE_CHANGE
 from legal_store.models.base import CURRENT_FIRM, TOUCH_UPDATED_AT
 from legal_store.models.discovery import TEMPLATE_STATISTICS, VIEWS
 from legal_store.models.outbox import RECORD_CACHE_EVENTS, RECORD_ROLE_CHANGE, CacheEvent
+from legal_store.models.search_functions import SEARCH_FUNCTIONS
 from legal_store.models.searching import (
     ENGLISH,
     ROMANIAN,
-    SEARCH_FUNCTIONS,
     SEARCH_TEXT,
     SEARCH_WORDS,
     SearchCalibration,

@@ -136,8 +136,7 @@ class Server:
                 if role
                 else sql.SQL("DATABASE {}").format(sql.Identifier(target))
             )
-            parts = sql.SQL(".").join(sql.Identifier(part) for part in name.split("."))
-            self.run(sql.SQL("ALTER {} SET {} = {}").format(whose, parts, literal))
+            self.run(sql.SQL("ALTER {} SET {} = {}").format(whose, sql.Identifier(*name.split(".")), literal))
         ((owner, limit),) = self.rows(
             "SELECT pg_get_userbyid(datdba)::text, datconnlimit FROM pg_database WHERE datname = %s", source
         )
@@ -147,7 +146,7 @@ class Server:
     def forget_anonymized(self, name: str) -> None:
         """Have a database no longer say that its rows were anonymized, if it does."""
         if any(setting.startswith(f"{ANONYMIZED_SETTING}=") for _, setting in self.rows(_SETTINGS, name)):
-            mark = sql.SQL(".").join(map(sql.Identifier, ANONYMIZED_SETTING.split(".")))
+            mark = sql.Identifier(*ANONYMIZED_SETTING.split("."))
             self.run(sql.SQL("ALTER DATABASE {} RESET {}").format(sql.Identifier(name), mark))
 
     def sessions(self, name: str) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from legal_store.errors import SearchInputError
-from legal_store.models.searching import NAME_KINDS
+from legal_store.models.search_functions import NAME_KINDS
 from legal_store.search.hits import Hit
 from legal_store.search.inputs import Filters, checked_limit, checked_text, firm_of_scope
 from legal_store.search.running import rows

@@ -20,6 +20,7 @@ from legal_store.backup import MasterKey, Progress, generate_key, load, make_bac
 from legal_store.backup.catalog import save
 from legal_store.backup.manifest import Export
 from legal_store.backup.stores.local import LocalStore
+from legal_store.embedded.server import free_port
 from legal_store.errors import (
     DamagedBackupError,
     LeakError,
@@ -32,7 +33,7 @@ from legal_store.importing import ImportReport, import_anonymized
 from legal_store.restore import Gate, find_source, undo
 from legal_store.restore.databases import BEFORE, QUARANTINE, server
 from tests.anonymize.conftest import Exported, firms, kinds, look, run
-from tests.conftest import CHECKOUT, Cluster, free_port
+from tests.conftest import CHECKOUT, Cluster
 
 NAMES = "SELECT name FROM clients UNION SELECT email FROM users UNION SELECT first_name FROM users"
 

@@ -18,9 +18,10 @@ import redis
 from legal_store.cache import CacheManager
 from legal_store.cache.manager import LIMITS
 from legal_store.config import settings
+from legal_store.embedded.server import free_port
 from legal_store.errors import ServerUnavailableError
 from tests.keyvalue.fixtures import one_server as key_value_server
-from tests.keyvalue.servers import RunningServer, free_port, program, running
+from tests.keyvalue.servers import RunningServer, program, running
 from tests.proxy import TcpProxy
 
 __all__ = ["key_value_server"]

@@ -13,11 +13,12 @@ import pytest
 from legal_store.cache import CacheManager
 from legal_store.cache.outbox import Drained, drain, follow
 from legal_store.database import changes
+from legal_store.embedded.server import free_port
 from legal_store.errors import ServerUnavailableError
 from legal_store.models import Case
 from tests.cache.test_events import CASE, DOCUMENTS, EVERYTHING, World, filled, gone
 from tests.keyvalue.fixtures import one_server as key_value_server
-from tests.keyvalue.servers import RunningServer, free_port
+from tests.keyvalue.servers import RunningServer
 from tests.proxy import TcpProxy
 
 __all__ = ["key_value_server"]

@@ -17,13 +17,13 @@ from invoke import Program
 
 from legal_store.cache import CacheManager
 from legal_store.cli.discovery import build_collection
+from legal_store.embedded.server import free_port
 from legal_store.models import Skill  # noqa: F401  (models are loaded before the database is pointed elsewhere)
 from legal_store.sessions import SessionManager
 from tests.cache.test_events import World
 from tests.cli.conftest import Invoke, invoke
 from tests.conftest import CHECKOUT
 from tests.keyvalue.fixtures import one_server as key_value_server
-from tests.keyvalue.servers import free_port
 
 __all__ = ["invoke", "key_value_server"]
 FIRM = uuid.uuid4()

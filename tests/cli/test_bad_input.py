@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from legal_store.config import Url
+from legal_store.embedded.server import free_port
 from tests.cli.conftest import Invoke
-from tests.conftest import Cluster, free_port
+from tests.conftest import Cluster
 
 SECRET = "s3cr3t-Zq"
 

@@ -19,6 +19,7 @@ import pytest
 
 from legal_store import check_database_health, firm
 from legal_store.database import Database, health
+from legal_store.embedded.server import free_port
 from legal_store.errors import ServerUnavailableError
 from tests.database.conftest import MakeDatabase, eventually, open_database, running
 from tests.proxy import TcpProxy
@@ -26,11 +27,6 @@ from tests.proxy import TcpProxy
 PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 DEBIANS_POSTGRES = Path("/usr/lib/postgresql/15/bin")
 NOBODY = 65534
-
-
-def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        return int(listener.getsockname()[1])
 
 
 def as_nobody(*command: Any) -> list[str]:

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+from legal_store.embedded.server import free_port
 from tests.conftest import CHECKOUT
 
 
@@ -45,12 +46,6 @@ def program(name: str) -> Path | None:
     spec = find_spec(package)
     places = spec.submodule_search_locations if spec else None
     return next(iter(sorted(Path(places[0]).glob(pattern))), None) if places else None
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @contextmanager

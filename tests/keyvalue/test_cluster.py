@@ -13,10 +13,11 @@ import pytest
 import redis
 
 from legal_store.cache import CacheManager
+from legal_store.embedded.server import free_port
 from legal_store.errors import SessionGoneError
 from legal_store.keyvalue import Limits
 from legal_store.sessions import SessionManager
-from tests.keyvalue.servers import RunningServer, documented_rights, free_port, program, running
+from tests.keyvalue.servers import RunningServer, documented_rights, program, running
 
 NODES, PRIMARIES, SLOTS = 6, 3, 16384
 SECRET = "a secret of at least thirty-two characters"

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from legal_store.cache import CacheManager
+from legal_store.embedded.server import free_port
 from legal_store.errors import ServerUnavailableError
 from legal_store.sessions import SessionManager
-from tests.keyvalue.servers import documented_rights, free_port, program, running, wait_for
+from tests.keyvalue.servers import documented_rights, program, running, wait_for
 
 SECRET = "a secret of at least thirty-two characters"
 PASSWORD = "w0rd-0f-the-service"

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from legal_store.config import Url
+from legal_store.embedded.server import free_port
 from legal_store.errors import RefusedError
 from legal_store.migrate import deploy, status
-from tests.conftest import Cluster, free_port
+from tests.conftest import Cluster
 from tests.database.conftest import eventually, running
 from tests.migrate.support import catalog, parameters, run, write
 

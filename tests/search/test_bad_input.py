@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from legal_store import all_firms, firm, search
 from legal_store.database import db
 from legal_store.errors import FirmScopeError, SearchError, SearchInputError
-from legal_store.models.searching import SEARCH_FUNCTIONS
+from legal_store.models.search_functions import SEARCH_FUNCTIONS
 from legal_store.schema.objects import Function
 from legal_store.search.running import rows
 from tests.search.conftest import DIMENSIONS, Office, add_document, axis
