@@ -116,9 +116,10 @@ def target(cluster: Cluster, template: str) -> Iterator[dict[str, Any]]:
 
 
 def look(parameters: dict[str, Any], query: str, **different: Any) -> list[Any]:
-    """Return the rows, over a connection of its own."""
-    with closing(psycopg2.connect(**{**parameters, **different})) as connection:
-        return run(connection, query)
+    """Return the rows of a query, over a connection of its own, without a transaction to end: it may be cut by then."""
+    with closing(psycopg2.connect(**{**parameters, **different})) as connection, connection.cursor() as cursor:
+        cursor.execute(query)
+        return list(cursor.fetchall())
 
 
 def firms(parameters: dict[str, Any]) -> list[str]:
