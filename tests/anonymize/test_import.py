@@ -105,9 +105,11 @@ def with_another(folder: Path, statement: str) -> None:
 def stranger(target: dict[str, Any]) -> Iterator[str]:
     """A login that is neither the owner nor a superuser."""
     name = f"stranger_{target['dbname']}"
-    look(target, f"CREATE ROLE {name} LOGIN")
+    with closing(psycopg2.connect(**target)) as connection:
+        run(connection, f"CREATE ROLE {name} LOGIN")
     yield name
-    look(target, f"DROP ROLE {name}")
+    with closing(psycopg2.connect(**target)) as connection:
+        run(connection, f"DROP ROLE {name}")
 
 
 def test_nobody_else_gets_into_the_quarantine_and_everybody_into_what_is_swapped_in(
