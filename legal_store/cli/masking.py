@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from legal_store.cli.page import write_private
 from legal_store.cli.render import plain, print_table
 from legal_store.errors import LeakError
 
@@ -18,13 +18,10 @@ if TYPE_CHECKING:
 
 def write_report(report: Report, path: Path) -> None:
     """Write the report into `path`, readable by its owner only: as a page where it ends in .html, else as JSON."""
-    from legal_store.anonymize.page import html_page
+    from legal_store.cli.masking_page import html_page
 
     text = html_page(report) if path.suffix == ".html" else json.dumps(plain(report), indent=2, ensure_ascii=False)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        os.fchmod(descriptor, 0o600)
-        file.write(text)
+    write_private(path, text)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from legal_store.config import Settings, Url
 from legal_store.monitor.checkup import checkup
 from legal_store.monitor.inspection import connections, inspecting, sizes, slow
 from legal_store.monitor.overview import last_backup, overview, remember_size
+from legal_store.monitor.report import make_report
 from tests.conftest import CHECKOUT, MIGRATIONS
 
 
@@ -128,9 +129,44 @@ def test_a_backup_counts_when_it_was_proven_to_restore(tmp_path: Path, proof: st
     assert last_backup(tmp_path)[0] == state
 
 
+def test_a_report_holds_everything_but_what_is_being_asked(settings: Settings, connection: Any) -> None:
+    secret = "'a name that nobody else may read'"
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE EXTENSION IF NOT EXISTS pg_stat_statements; SELECT {secret}")
+        cursor.execute(f"/* {secret} */ SELECT 1; SET application_name = {secret}; RESET application_name")
+    asking = threading.Thread(target=lambda: connection.cursor().execute(f"SELECT {secret}, pg_sleep(3)"))
+    asking.start()
+    report = make_report(settings)
+    asking.join()
+    assert len(report.connections) >= 1 and report.sizes and report.sizes.tables
+    assert {"PostgreSQL", "Redis", "backup"} < {line.topic for line in report.lines} and report.checks
+    assert "nobody else" not in repr(report)
+
+
+def test_a_report_of_servers_that_are_away_says_so(tmp_path: Path) -> None:
+    away = Settings.from_environ(
+        {"DATABASE_URL": "postgresql://u:s3cret@127.0.0.1:1/x?sslmode=disable", "LEGAL_STORE_BACKUP_DIR": str(tmp_path)}
+    )
+    report = make_report(away)
+    assert report.sizes is None and report.lines[0].state == "bad" and "s3cret" not in repr(report)
+
+
+def test_a_report_is_a_page_for_its_owner_only(settings: Settings, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text("")
+    page.chmod(0o644)
+    finished = subprocess.run(
+        [sys.executable, "-m", "invoke", "report", "--file", str(page)],
+        cwd=CHECKOUT, capture_output=True, text=True, timeout=60,
+        env={**os.environ, "DATABASE_URL": str(settings.database_url), "REDIS_URL": str(settings.redis_url)},
+    )  # fmt: skip
+    assert finished.returncode == 0 and finished.stdout == f"{page}\n", finished.stderr
+    assert page.stat().st_mode & 0o777 == 0o600 and "<h2>Tables, in bytes</h2>" in page.read_text()
+
+
 @pytest.mark.parametrize(
     "task",
-    ["status", "doctor", "health", "db.connections", "db.sizes", "db.slow", "db.pool-plan --instances 3"],
+    ["status", "doctor", "health", "db.connections", "db.sizes", "db.slow", "db.pool-plan --instances 3", "report"],
 )
 def test_tasks_print_json_and_text(task: str, settings: Settings) -> None:
     environment = {

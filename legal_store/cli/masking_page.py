@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING
 
-from legal_store.anonymize.measuring import Figures
-from legal_store.anonymize.run import Report
+from legal_store.cli.page import html_document, html_table
 
-_STYLE = "body{font:15px sans-serif;margin:2em}td,th{padding:.2em .8em;text-align:left;border-bottom:1px solid #ddd}"
+if TYPE_CHECKING:
+    from legal_store.anonymize.measuring import Figures
+    from legal_store.anonymize.run import Report
 
 
 def html_page(report: Report) -> str:
@@ -26,18 +26,17 @@ def html_page(report: Report) -> str:
     parts = [
         f"<h1>{escape(report.database)}: {escape(report.verdict)}, {escape(report.finished)}</h1>",
         f"<p>{escape(_verdict(report))}</p>",
-        _table("Why it failed", ("place", "what"), [*survivors, *skipped]),
-        _table("Rows", ("table", "rows", "changed"), rows),
-        _table("Masked columns, before and after",
+        html_table("Why it failed", ("place", "what"), [*survivors, *skipped]),
+        html_table("Rows", ("table", "rows", "changed"), rows),
+        html_table("Masked columns, before and after",
                ("column", "strategy", "values", "different", "characters", "lengths"), figures),
-        _table("Kept columns of few values", ("column", "", "before", "after"), kept),
-        _table("Smallest groups (k-anonymity)", ("table", "columns", "k", "groups", "rows alone"),
+        html_table("Kept columns of few values", ("column", "", "before", "after"), kept),
+        html_table("Smallest groups (k-anonymity)", ("table", "columns", "k", "groups", "rows alone"),
                ((a.table, ", ".join(a.columns), a.k, a.groups, a.alone) for a in report.anonymity)),
-        _table("Traces that this login may not remove", ("statement",), ((item,) for item in report.untidied)),
-        _table("Seconds", ("step", "seconds"), report.seconds.items()),
+        html_table("Traces that this login may not remove", ("statement",), ((item,) for item in report.untidied)),
+        html_table("Seconds", ("step", "seconds"), report.seconds.items()),
     ]  # fmt: skip
-    head = f'<meta charset="utf-8"><title>Anonymized</title><style>{_STYLE}</style>'
-    return f"<!doctype html><html><head>{head}</head><body>{''.join(parts)}</body></html>\n"
+    return html_document("Anonymized", parts)
 
 
 def _verdict(report: Report) -> str:
@@ -64,11 +63,3 @@ def _lengths(figures: Figures) -> str:
 
 def _counted(counts: dict[str, int]) -> str:
     return ", ".join(f"{value} {count:,}" for value, count in counts.items())
-
-
-def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    body = "".join("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
-    if not body:
-        return ""
-    head = "".join(f"<th>{escape(column)}</th>" for column in columns)
-    return f"<h2>{escape(title)}</h2><table><tr>{head}</tr>{body}</table>"
