@@ -18,6 +18,7 @@ from legal_store.anonymize.entities import Entities
 from legal_store.anonymize.planning import Masked, TablePlan
 
 ROWS_AT_ONCE = 2000
+JSON_KINDS = ("json", "jsonb")
 _TRIGGER_STATES = {"O": "ENABLE TRIGGER", "R": "ENABLE REPLICA TRIGGER", "A": "ENABLE ALWAYS TRIGGER"}
 
 
@@ -61,8 +62,11 @@ def new_value(item: Masked, converted: str | None = None) -> sql.Composable:
     if item.strategy.expression is None:
         if converted is None:
             return column
-        return sql.SQL("CASE WHEN converted.row IS NULL THEN {} ELSE {} END").format(
-            column, sql.Identifier("converted", item.name)
+        stays = sql.SQL("converted.row IS NULL")
+        if item.use.column.kind in JSON_KINDS:  # the driver reads JSON's own null as it reads NULL
+            stays = sql.SQL("{} OR {}::text = 'null'").format(stays, column)
+        return sql.SQL("CASE WHEN {} THEN {} ELSE {} END").format(
+            stays, column, sql.Identifier("converted", item.name)
         )
     return sql.SQL("CASE WHEN {} IS NOT NULL THEN {} END").format(column, item.strategy.expression(item.use))
 
@@ -226,7 +230,7 @@ def _converted(rows: Iterable[Any], items: list[Masked], entities: Entities) -> 
 
 
 def _adapted(value: Any, item: Masked) -> Any:
-    return Json(value) if value is not None and item.use.column.kind in ("json", "jsonb") else value
+    return Json(value) if value is not None and item.use.column.kind in JSON_KINDS else value
 
 
 def _firm(table: Table) -> sql.Composable:

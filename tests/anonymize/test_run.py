@@ -8,6 +8,7 @@ import psycopg2
 import pytest
 
 from legal_store.anonymize import Rules, anonymize, mark_of, new_key, preview
+from legal_store.anonymize.rules import Rule
 from legal_store.errors import OperationFailedError
 from legal_store.schema.catalog import differences, read_catalog
 from tests.anonymize.conftest import run
@@ -34,6 +35,20 @@ def test_keys_dates_enumerations_and_numbers_stay(demo: Any, rules: Rules) -> No
     before = [run(demo, KEPT.format(columns, table)) for table, columns in kept]
     anonymize(demo, rules, new_key())
     assert [run(demo, KEPT.format(columns, table)) for table, columns in kept] == before
+
+
+def test_json_null_stays_what_it_is_beside_json_that_changes(demo: Any, rules: Rules) -> None:
+    held = [("null", '{"a": "x"}'), (None, '{"a": "x"}'), ("null", "null"), (None, None), ('"x"', "null")]
+    run(demo, "CREATE TABLE holders (id int GENERATED ALWAYS AS IDENTITY, one jsonb, other json)")
+    for row in held:
+        run(demo, "INSERT INTO holders (one, other) VALUES (%s, %s)", *row)
+    columns = {("holders", "id"): Rule("holders", "id", None, {}, "a number")}
+    columns |= {("holders", name): Rule("holders", name, "json", {}, "") for name in ("one", "other")}
+    anonymize(demo, rules._replace(columns={**rules.columns, **columns}), new_key())
+    masked = '{"a": "[redacted]"}'
+    assert run(demo, "SELECT one::text, other::text FROM holders ORDER BY id") == [
+        ("null", masked), (None, masked), ("null", "null"), (None, None), ('"[redacted]"', "null"),
+    ]  # fmt: skip
 
 
 def test_the_schema_is_the_same_afterwards(demo: Any, rules: Rules) -> None:
