@@ -65,9 +65,7 @@ def new_value(item: Masked, converted: str | None = None) -> sql.Composable:
         stays = sql.SQL("converted.row IS NULL")
         if item.use.column.kind in JSON_KINDS:  # the driver reads JSON's own null as it reads NULL
             stays = sql.SQL("{} OR {}::text = 'null'").format(stays, column)
-        return sql.SQL("CASE WHEN {} THEN {} ELSE {} END").format(
-            stays, column, sql.Identifier("converted", item.name)
-        )
+        return sql.SQL("CASE WHEN {} THEN {} ELSE {} END").format(stays, column, sql.Identifier("converted", item.name))
     return sql.SQL("CASE WHEN {} IS NOT NULL THEN {} END").format(column, item.strategy.expression(item.use))
 
 

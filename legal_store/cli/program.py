@@ -51,7 +51,5 @@ def _program(namespace: Any) -> Any:
             yield
         except ParseError as error:
             raise Exit(str(error), code=2) from None
-        except ValueError as error:  # a flag that takes a number
-            raise Exit(f"A number is wanted: {error}.", code=2) from None
 
     return TaskProgram(namespace=namespace, name="legal-store", version=version("legal-store"))

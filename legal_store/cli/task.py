@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
 import sys
 import traceback
@@ -14,7 +15,7 @@ import invoke
 from invoke.exceptions import Exit
 
 from legal_store.cli.render import say
-from legal_store.errors import LegalStoreError
+from legal_store.errors import LegalStoreError, WrongUseError
 
 
 def task(name: str, **options: Any) -> Callable[[Callable[..., Any]], invoke.Task[Any]]:
@@ -38,10 +39,41 @@ def task(name: str, **options: Any) -> Callable[[Callable[..., Any]], invoke.Tas
             except Exception as error:  # noqa: BLE001  (unknown ones are raised again)
                 raise _exit_for(error) from None
 
+        guarded.__signature__ = _with_checked_numbers(inspect.signature(body))  # type: ignore[attr-defined]
         declared = cast(invoke.Task[Any], invoke.task(guarded, name=name, **options))
         return declared
 
     return declare
+
+
+class WholeNumber(int):
+    """The value of a flag whose default is an int. Invoke itself shows a traceback for what is no number."""
+
+    def __new__(cls, value: str | int = 0) -> WholeNumber:
+        try:
+            return super().__new__(cls, value)
+        except ValueError:
+            raise Exit(f"{value!r} is no whole number.", code=WrongUseError.exit_code) from None
+
+
+class Number(float):
+    """The value of a flag whose default is a float."""
+
+    def __new__(cls, value: str | float = 0) -> Number:
+        try:
+            return super().__new__(cls, value)
+        except ValueError:
+            raise Exit(f"{value!r} is no number.", code=WrongUseError.exit_code) from None
+
+
+def _with_checked_numbers(signature: inspect.Signature) -> inspect.Signature:
+    kinds: dict[type, type] = {int: WholeNumber, float: Number}
+    return signature.replace(
+        parameters=[
+            one.replace(default=kinds[type(one.default)](one.default)) if type(one.default) in kinds else one
+            for one in signature.parameters.values()
+        ]
+    )
 
 
 _HELP_FLAGS = frozenset(("--help", "-h"))

@@ -53,7 +53,7 @@ def pool_plan(
     `surge` is the share of further instances that run while a deploy replaces the old ones: 1 doubles them.
     The total never exceeds what the server grants. Raises ConfigurationError for numbers that cannot be.
     """
-    if min(instances, workers, threads, connections_per_thread) < 1 or surge < 0:
+    if min(instances, workers, threads, connections_per_thread) < 1 or not 0 <= surge < math.inf:
         raise ConfigurationError(
             "instances, workers, threads and connections per thread must be 1 or more, surge 0 or more.",
             remedy="For example --instances 3 --workers 2 --threads 8 --surge 1.",

@@ -28,7 +28,8 @@ def health_server(host: str, port: int) -> WSGIServer:
     """
     try:
         return make_server(host, port, wsgi, server_class=_Server, handler_class=_Quiet)
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         raise OperationFailedError(
-            f"Cannot listen on {host}:{port}: {error.strerror}.", remedy="Choose another --port, or --host."
+            f"Cannot listen on {host}:{port}: {getattr(error, 'strerror', error)}.",
+            remedy="Choose another --port, or --host.",
         ) from None

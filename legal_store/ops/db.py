@@ -43,9 +43,12 @@ def sizes(context: Context, json: bool = False) -> None:
 def slow(context: Context, limit: int = 20, json: bool = False) -> None:
     """Show the statements that took the most time, or, without pg_stat_statements, those that run now."""
     from legal_store.config import settings
+    from legal_store.errors import WrongUseError
     from legal_store.monitor.inspection import inspecting
     from legal_store.monitor.inspection import slow as read
 
+    if limit < 1:
+        raise WrongUseError(f"--limit {limit} shows nothing.", remedy="1 or more.")
     with inspecting(settings()) as inspector:
         found = read(inspector, limit)
     if json:
@@ -75,21 +78,17 @@ def pool_plan(
     instances: int = 2,
     workers: int = 1,
     threads: int = 1,
-    surge: str = "0",
+    surge: float = 0.0,
     per_thread: int = 1,
     json: bool = False,
 ) -> None:
     """Work out DATABASE_POOL_SIZE from the server's limits; exit code 1 when the server is too small."""
     from legal_store.config import settings
-    from legal_store.errors import CheckFailedError, WrongUseError
+    from legal_store.errors import CheckFailedError
     from legal_store.monitor.inspection import inspecting
     from legal_store.monitor.plan import pool_plan as work_out
     from legal_store.monitor.plan import read_limits
 
-    try:
-        share = float(surge)
-    except ValueError:
-        raise WrongUseError(f"--surge {surge} is no number.", remedy="0 is none, 1 doubles the instances.") from None
     with inspecting(settings()) as inspector:
         limits = read_limits(inspector.connection, settings().max_connections, inspector.behind_pooler)
     plan = work_out(
@@ -97,7 +96,7 @@ def pool_plan(
         instances=instances,
         workers=workers,
         threads=threads,
-        surge=share,
+        surge=surge,
         connections_per_thread=per_thread,
     )
     if json:

@@ -129,3 +129,17 @@ def test_the_library_reads_no_env_file(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".env").write_text("DATABASE_POOL_SIZE=3\n")
     assert Settings.from_environ().pool_size == 10
+
+
+@pytest.mark.parametrize(
+    ("flags", "fragment"),
+    [
+        ("db.slow --limit many", "'many' is no whole number"),
+        ("db.slow --limit 0", "--limit 0 shows nothing"),
+        ("db.pool-plan --surge half", "'half' is no number"),
+        ("serve-health --port 70000", "Cannot listen on 127.0.0.1:70000"),
+    ],
+)
+def test_a_flag_that_is_no_number_or_no_such_number(invoke: Invoke, flags: str, fragment: str) -> None:
+    finished = invoke(*flags.split())
+    assert_explained(finished, 3 if "port" in flags else 2, fragment)

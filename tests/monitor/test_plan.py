@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,6 +61,7 @@ def test_warns_of_deploys_and_of_a_pooler() -> None:
     assert any("max_client_conn" in warning for warning in plan.warnings)
 
 
-def test_impossible_numbers_are_refused() -> None:
+@pytest.mark.parametrize("numbers", [{"instances": 0}, {"surge": -1.0}, {"surge": math.nan}, {"surge": math.inf}])
+def test_impossible_numbers_are_refused(numbers: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
-        pool_plan(ServerLimits(100), instances=0)
+        pool_plan(ServerLimits(100), **{"instances": 1, **numbers})
