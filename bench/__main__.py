@@ -19,10 +19,15 @@ from typing import Any
 
 import bench
 from bench.machine import CHECKOUT, missing_peers
+from bench.one import end_on_sigterm
 from bench.report import VERDICTS, benchmarks_page, number
 
 RESULTS = CHECKOUT / "bench" / "results"
 DOCS = CHECKOUT / "docs"
+
+# Ctrl-C, told to a whole terminal, would cut a comparison short while it stops its servers: each has a session of its
+# own, and is told once, by SIGTERM
+_running: set[subprocess.Popen[str]] = set()
 
 
 def main() -> None:
@@ -37,7 +42,11 @@ def main() -> None:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     if missing := missing_peers():
         parser.error(f"the peers {', '.join(missing)} are not installed: pip install --editable '.[dev,bench]'")
-    records, failed = run(wanted, quick=arguments.quick)
+    end_on_sigterm()
+    try:
+        records, failed = run(wanted, quick=arguments.quick)
+    except KeyboardInterrupt:
+        sys.exit(130)
     if not arguments.quick:
         say(f"wrote {DOCS / 'benchmarks.md'}")
     if arguments.json:
@@ -61,12 +70,23 @@ def run(names: list[str], *, quick: bool) -> tuple[list[dict[str, Any]], list[st
 
     Return records, and names that failed.
     """
-    if quick:
-        with ThreadPoolExecutor(min(4, (os.cpu_count() or 1) + 1)) as pool:
-            done = list(pool.map(lambda name: run_one(name, quick=True), names))
-    else:
-        done = [keep(run_one(name, quick=False)) for name in names]
+    with ThreadPoolExecutor(min(4, (os.cpu_count() or 1) + 1) if quick else 1) as pool:
+        try:
+            done = list(pool.map(run_quick if quick else run_and_keep, names))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for each in tuple(_running):
+                each.terminate()
+            raise
     return [record for record in done if record], [n for n, record in zip(names, done, strict=True) if not record]
+
+
+def run_quick(name: str) -> dict[str, Any] | None:
+    return run_one(name, quick=True)
+
+
+def run_and_keep(name: str) -> dict[str, Any] | None:
+    return keep(run_one(name, quick=False))
 
 
 def run_one(name: str, *, quick: bool) -> dict[str, Any] | None:
@@ -75,9 +95,9 @@ def run_one(name: str, *, quick: bool) -> dict[str, Any] | None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "record.json"
         command = [sys.executable, "-m", "bench.one", name, str(file), *["--quick"] * quick]
-        done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
-        if done.returncode or not file.is_file():
-            say(f"{name}: failed with exit code {done.returncode}\n{done.stdout}{done.stderr}")
+        code, output = _run_to_its_end(command)
+        if code or not file.is_file():
+            say(f"{name}: failed with exit code {code}\n{output}")
             return None
         record: dict[str, Any] = json.loads(file.read_text())
     if quick:
@@ -89,6 +109,19 @@ def run_one(name: str, *, quick: bool) -> dict[str, Any] | None:
             f"(goal: {result['goal']}; {VERDICTS[result['holds']].strip('*')})"
         )
     return record
+
+
+def _run_to_its_end(command: list[str]) -> tuple[int, str]:
+    """Return exit code and output."""
+    with subprocess.Popen(
+        command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    ) as running:
+        _running.add(running)
+        try:
+            output, _ = running.communicate()
+        finally:
+            _running.discard(running)
+    return running.returncode, output
 
 
 def keep(record: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -17,16 +17,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import psycopg2
-from psycopg2.extensions import parse_dsn
 
 from bench.measure import Medians, Result, rates
-from legal_store import embedded
+from bench.servers import server
 from legal_store.anonymize import anonymize, new_key, read_rules
 from legal_store.anonymize.vocabulary import LOREM
 from legal_store.config import Settings, Url
@@ -101,9 +100,9 @@ PGANONYMIZE_PROGRAM = Path(sys.executable).parent / "pganonymize"
 
 def run(*, quick: bool) -> list[Result]:
     rows = (200, 500, 1_000) if quick else (20_000, 50_000, 100_000)
-    with _server() as server:
-        trigram = _compared(server, rows, search_text=False)
-        whole = _compared(server, rows if quick else tuple(count // 10 for count in rows), search_text=True)
+    with server() as own:
+        trigram = _compared(own.parameters, rows, search_text=False)
+        whole = _compared(own.parameters, rows if quick else tuple(count // 10 for count in rows), search_text=True)
     return [*_results(trigram, "trigram indexes", claim=True), *_results(whole, "whole schema", claim=False)]
 
 
@@ -229,12 +228,3 @@ def _fill(server: dict[str, Any], users: int, cases: int, documents: int, *, sea
                 cursor.execute("ALTER TABLE documents DROP COLUMN search_text")
             cursor.execute(FILL.format(users=users, cases=cases, documents=documents))
             cursor.execute("VACUUM ANALYZE")
-
-
-@contextmanager
-def _server() -> Iterator[dict[str, Any]]:
-    with tempfile.TemporaryDirectory() as home:
-        try:
-            yield parse_dsn(embedded.up(Path(home)).postgres.url)
-        finally:
-            embedded.down(Path(home))

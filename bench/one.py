@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
+    end_on_sigterm()
     machine, began = describe(), time.monotonic()
     module = importlib.import_module(f"bench.compare_{arguments.name}")
     results = module.run(quick=arguments.quick)
@@ -36,6 +39,11 @@ def main() -> None:
         "scatter": getattr(module, "SCATTER", None),
     }
     arguments.file.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+
+
+def end_on_sigterm() -> None:
+    """Let SIGTERM end this process as an exception does, so that it stops the servers that it started."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 
 
 def as_record(result: Result) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from invoke import Context
@@ -19,18 +20,15 @@ from legal_store.cli.task import task
 )
 def bench(context: Context, name: str = "", quick: bool = False, json: bool = False) -> None:
     """Measure against other tools, side by side; writes docs/benchmarks.md and its plots."""
-    import subprocess
     from pathlib import Path
 
-    from legal_store.errors import OperationFailedError, WrongUseError
+    from legal_store.errors import WrongUseError
 
     if not (Path.cwd() / "bench" / "__main__.py").is_file():
         raise WrongUseError(
             f"There are no comparisons in {Path.cwd()}.", remedy="Run this in a checkout of legal_store."
         )
     arguments = [*([name] if name else []), *["--quick"] * quick, *["--json"] * json]
-    done = subprocess.run([sys.executable, "-m", "bench", *arguments], check=False)
-    if done.returncode == 2:
-        raise WrongUseError("Nothing was measured.")
-    if done.returncode:
-        raise OperationFailedError("Not every comparison ran to its end; see above.")
+    sys.stdout.flush()
+    # in place of this process: Ctrl-C and exit codes (2: wrong use, 3: one failed) are those of the measuring
+    os.execv(sys.executable, [sys.executable, "-m", "bench", *arguments])  # noqa: S606

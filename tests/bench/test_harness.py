@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import tempfile
+import time
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +20,7 @@ from bench.__main__ import comparisons
 from bench.machine import describe
 from bench.plots import draw, draw_scatter
 from bench.report import benchmarks_page
+from legal_store.embedded.processes import is_alive
 from tests.conftest import CHECKOUT
 
 
@@ -162,3 +168,33 @@ def test_the_task_passes_on_what_the_harness_says(arguments: tuple[str, ...], co
         cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert (done.returncode, told in done.stderr) == (code, True)
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A temporary folder whose path leaves room for those of sockets."""
+    with tempfile.TemporaryDirectory(prefix="ls-") as folder:
+        yield Path(folder)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("start", [["-m", "bench", "loading"], ["-m", "invoke", "bench", "--name", "loading"]])
+def test_an_interrupted_comparison_stops_its_servers(
+    number: signal.Signals, code: int, start: list[str], short_folder: Path
+) -> None:
+    running = subprocess.Popen(
+        [sys.executable, *start, "--quick"],
+        cwd=CHECKOUT, stderr=subprocess.DEVNULL, start_new_session=True,
+        env={**os.environ, "TMPDIR": str(short_folder)},
+    )  # fmt: skip
+    while not (servers := _postmasters(short_folder)) and running.poll() is None:
+        time.sleep(0.02)
+    os.killpg(running.pid, number)
+    assert running.wait(60) == code
+    assert servers and not [pid for pid in servers if is_alive(pid)]
+    assert list(short_folder.iterdir()) == []
+
+
+def _postmasters(folder: Path) -> list[int]:
+    written = [file.read_text().split() for file in folder.glob("tmp*/postgres/postmaster.pid")]
+    return [int(lines[0]) for lines in written if lines]
