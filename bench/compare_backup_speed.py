@@ -8,16 +8,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import psycopg2
-from psycopg2.extensions import parse_dsn
 
 from bench.measure import Result, alternate
-from legal_store import embedded
+from bench.servers import server
 from legal_store.backup import generate_key, make_backup, open_store
 from legal_store.backup.clients import child_environment
 from legal_store.embedded import client_program
@@ -52,10 +50,10 @@ def run(*, quick: bool) -> list[Result]:
     """
     rounds = 1 if quick else 4
     mixed, all_embedded = ((500, 50), (100, 100)) if quick else ((70_000, 14_000), (22_000, 22_000))
-    with _server() as server, tempfile.TemporaryDirectory() as folder:
-        contest = _Contest(_filled(server, "bench", *mixed), Path(folder, "mixed"))
+    with server() as own, tempfile.TemporaryDirectory() as folder:
+        contest = _Contest(_filled(own.parameters, "bench", *mixed), Path(folder, "mixed"))
         results = [*contest.backups(rounds), contest.memory(), *contest.restores(max(1, rounds // 2))]
-        contest = _Contest(_filled(server, "bench_embedded", *all_embedded), Path(folder, "embedded"))
+        contest = _Contest(_filled(own.parameters, "bench_embedded", *all_embedded), Path(folder, "embedded"))
         contest.dump()
         contest.back_up(encrypted=False)
         what = f"backup of {contest.size:.0f} MB, every document with a vector"
@@ -224,15 +222,6 @@ class _Client:
                 now = time.monotonic()
                 self.longest = max(self.longest, now - self._last)
                 self._last = now
-
-
-@contextmanager
-def _server() -> Iterator[dict[str, Any]]:
-    with tempfile.TemporaryDirectory() as home:
-        try:
-            yield parse_dsn(embedded.up(Path(home)).postgres.url)
-        finally:
-            embedded.down(Path(home))
 
 
 def _execute(database: dict[str, Any], statement: str) -> None:

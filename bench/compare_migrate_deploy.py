@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bench.measure import Result, alternate
-from legal_store import embedded
+from bench.servers import server
 
 GOAL = 0.7
 COLUMNS = "id int PRIMARY KEY, name text NOT NULL, made timestamptz DEFAULT now()"
@@ -21,18 +21,14 @@ COLUMNS = "id int PRIMARY KEY, name text NOT NULL, made timestamptz DEFAULT now(
 
 def run(*, quick: bool) -> list[Result]:
     count, rounds = (12, 1) if quick else (300, 15)
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        try:
-            servers = embedded.up(home / "servers")
-            contestants = {
-                "alembic": _alembic(home / "alembic", servers.postgres.url, count),
-                "django": _django(home / "django", servers.postgres.url, count),
-                "legal_store": _ours(home / "ours", servers.postgres.url, count),
-            }
-            medians = alternate(contestants, rounds, warm_up=1)
-        finally:
-            embedded.down(home / "servers")
+    with server() as own, tempfile.TemporaryDirectory() as folder:
+        home, url = Path(folder), own.postgres.url
+        contestants = {
+            "alembic": _alembic(home / "alembic", url, count),
+            "django": _django(home / "django", url, count),
+            "legal_store": _ours(home / "ours", url, count),
+        }
+        medians = alternate(contestants, rounds, warm_up=1)
     peers = min(medians["alembic"], medians["django"])
     return [
         Result(f"deploy of nothing, {count} applied", medians, "ms", medians["legal_store"] / peers, f"at most {GOAL}")

@@ -7,17 +7,15 @@ that of the models after it. Renames are answered as meant for us; peewee-migrat
 from __future__ import annotations
 
 import random
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import psycopg2
 
 from bench.measure import Result
-from legal_store import embedded
+from bench.servers import server
 from legal_store.errors import LegalStoreError
 from legal_store.migrate.generate import propose_on
 from legal_store.migrate.rename_decision import model_hints
@@ -32,16 +30,11 @@ def run(*, quick: bool) -> list[Result]:
     seeds = range(6 if quick else 300)
     ours: Counter[str] = Counter()
     theirs: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            url = embedded.up(Path(folder)).postgres.url
-            with closing(psycopg2.connect(url)) as connection:
-                _prepare(connection)
-                for seed in seeds:
-                    ours[_outcome(connection, seed, _legal_store)] += 1
-                    theirs[_outcome(connection, seed, _peewee_migrate)] += 1
-        finally:
-            embedded.down(Path(folder))
+    with server() as own, closing(psycopg2.connect(own.postgres.url)) as connection:
+        _prepare(connection)
+        for seed in seeds:
+            ours[_outcome(connection, seed, _legal_store)] += 1
+            theirs[_outcome(connection, seed, _peewee_migrate)] += 1
     total = len(seeds)
     converged = {"peewee-migrate": float(theirs["converged"]), "legal_store": float(ours["converged"])}
     outcomes = f"legal_store {dict(ours)}, peewee-migrate {dict(theirs)}"

@@ -17,7 +17,7 @@ import psycopg2
 from psycopg2.extensions import parse_dsn
 
 from bench.measure import Result
-from legal_store import embedded
+from bench.servers import server
 from legal_store.migrate import deploy, safe
 from legal_store.migrate.budget import LockBudget
 from legal_store.schema.objects import Check, Index
@@ -48,14 +48,10 @@ FORMS = {
 
 def run(*, quick: bool) -> list[Result]:
     rows = 10_000 if quick else 1_000_000
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        try:
-            url = embedded.up(home / "servers").postgres.url
-            results = [_compare(url, home, what, plain, ours, rows) for what, (plain, ours) in FORMS.items()]
-        finally:
-            embedded.down(home / "servers")
-    return results
+    with server() as own, tempfile.TemporaryDirectory() as folder:
+        return [
+            _compare(own.postgres.url, Path(folder), what, plain, ours, rows) for what, (plain, ours) in FORMS.items()
+        ]
 
 
 def _compare(url: str, home: Path, what: str, plain: str, ours: str, rows: int) -> Result:

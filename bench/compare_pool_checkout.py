@@ -5,13 +5,11 @@ Over TCP, as services connect: that is what a pool pays that asks the server for
 
 from __future__ import annotations
 
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy
@@ -20,7 +18,7 @@ from psycopg2.extensions import parse_dsn
 from psycopg_pool import ConnectionPool
 
 from bench.measure import Result, alternate
-from legal_store import embedded
+from bench.servers import server
 from legal_store.database import Database
 from legal_store.database.options import PoolOptions
 from legal_store.embedded.server import free_port
@@ -37,17 +35,13 @@ Borrow = Callable[[], AbstractContextManager[Any]]
 def run(*, quick: bool) -> list[Result]:
     cycles, rounds = (200, 1) if quick else (100_000, 7)
     results: list[Result] = []
-    with tempfile.TemporaryDirectory() as folder:
-        server = embedded.up(Path(folder), port=free_port(), postgres_settings={"max_connections": "200"})
-        try:
-            url = f"{server.postgres.tcp_url()}?sslmode=disable"
-            for threads, size in ((1, 10), (8, 10), (32, 32), (32, SATURATED)):
-                with _pools(url, size) as pools:
-                    results += _compare(pools, threads, size, cycles, rounds)
-            with _pools(url, SATURATED) as pools:
-                results.append(_fairness(pools, holds=5 if quick else 60))
-        finally:
-            embedded.down(Path(folder))
+    with server(free_port(), max_connections="200") as own:
+        url = f"{own.postgres.tcp_url()}?sslmode=disable"
+        for threads, size in ((1, 10), (8, 10), (32, 32), (32, SATURATED)):
+            with _pools(url, size) as pools:
+                results += _compare(pools, threads, size, cycles, rounds)
+        with _pools(url, SATURATED) as pools:
+            results.append(_fairness(pools, holds=5 if quick else 60))
     return results
 
 

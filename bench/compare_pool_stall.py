@@ -7,17 +7,14 @@ a pool that serves nobody for five seconds would show four long waits among thou
 from __future__ import annotations
 
 import statistics
-import tempfile
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 from playhouse.pool import PooledPostgresqlDatabase
-from psycopg2.extensions import parse_dsn
 
 from bench.measure import Result
-from legal_store import embedded
+from bench.servers import server
 from legal_store.database import Database
 from legal_store.database.options import PoolOptions
 from tests.proxy import TcpProxy
@@ -29,13 +26,9 @@ EVERY_S = 0.005
 
 def run(*, quick: bool) -> list[Result]:
     seconds = 0.4 if quick else 5.0
-    with tempfile.TemporaryDirectory() as folder:
-        server = embedded.up(Path(folder))
-        try:
-            socket = f"{parse_dsn(server.postgres.url)['host']}/.s.PGSQL.5432"
-            return [_stall(name, socket, seconds) for name in ("legal_store", "Peewee")]
-        finally:
-            embedded.down(Path(folder))
+    with server() as own:
+        socket = f"{own.parameters['host']}/.s.PGSQL.5432"
+        return [_stall(name, socket, seconds) for name in ("legal_store", "Peewee")]
 
 
 def _stall(name: str, socket: str, seconds: float) -> Result:

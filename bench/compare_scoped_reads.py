@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import copy
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import Any
 
 import peewee
 import psycopg2
+from psycopg2.extensions import parse_dsn
 
 import legal_store
 from bench.measure import Result, alternate
-from legal_store import Case, Client, Document, Firm, db, embedded
-from legal_store.config import Settings, Url
-from legal_store.migrate import deploy
+from bench.servers import server, settings_for
+from legal_store import Case, Client, Document, Firm, db
 from legal_store.schema.fields import shown
 
 GOAL = 1.1
-CHECKOUT = Path(__file__).parent.parent
 
 
 def run(*, quick: bool) -> list[Result]:
@@ -127,26 +124,20 @@ def _plain_field(field: Any, made: dict[str, Any]) -> peewee.Field[Any]:
 @contextmanager
 def database(rows: int) -> Iterator[tuple[uuid.UUID, dict[str, Any]]]:
     """A server with two firms of so many cases and documents each; yields the first and plain Peewee's models."""
-    with tempfile.TemporaryDirectory(dir=CHECKOUT / "bench") as folder:
-        home = Path(folder)
-        servers = embedded.up(home)
-        try:
-            parameters = psycopg2.extensions.parse_dsn(servers.postgres.url)
-            deploy(parameters, CHECKOUT / "migrations")
-            firms = [uuid.uuid4(), uuid.uuid4()]
-            with closing(psycopg2.connect(**parameters)) as connection:
-                connection.autocommit = True
-                with connection.cursor() as cursor:
-                    for firm_id in firms:
-                        fill(cursor, str(firm_id), rows)
-                    cursor.execute("VACUUM ANALYZE")
-            db.configure(Settings.from_environ({"DATABASE_URL": Url(servers.postgres.url)}))
-            owner = peewee.PostgresqlDatabase(parameters.pop("dbname"), **parameters)
-            with owner.connection_context():
-                yield firms[0], plain_models(owner)
-            db.close_all()
-        finally:
-            embedded.down(home)
+    firms = [uuid.uuid4(), uuid.uuid4()]
+    with server() as own, own.database() as url:
+        with closing(psycopg2.connect(url)) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                for firm_id in firms:
+                    fill(cursor, str(firm_id), rows)
+                cursor.execute("VACUUM ANALYZE")
+        db.configure(settings_for(url))
+        parameters = parse_dsn(url)
+        owner = peewee.PostgresqlDatabase(parameters.pop("dbname"), **parameters)
+        with owner.connection_context():
+            yield firms[0], plain_models(owner)
+        db.close_all()
 
 
 def fill(cursor: Any, firm_id: str, rows: int) -> None:

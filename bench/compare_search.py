@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import random
 import statistics
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -20,13 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
-from psycopg2.extensions import parse_dsn
 
 from bench.measure import Result, alternate
-from legal_store import embedded, firm, search
-from legal_store.config import Settings
+from bench.servers import server, settings_for
+from legal_store import firm, search
 from legal_store.database import db
-from legal_store.migrate import deploy
 from legal_store.models.searching import EMBEDDING_DIMENSIONS
 from legal_store.search.inputs import checked_vector
 from legal_store.search.planning import Costs
@@ -276,20 +273,15 @@ def _rows(connection: Any, statement: str, values: Any) -> list[Any]:
 @contextmanager
 def _library(total: int) -> Iterator[tuple[str, uuid.UUID, list[list[float]]]]:
     source = random.Random(2)
-    with tempfile.TemporaryDirectory() as home:
-        url = embedded.up(Path(home), postgres_settings={"fsync": "off", "shared_buffers": "512MB"}).postgres.url
-        try:
-            deploy(parse_dsn(url), MIGRATIONS)
-            db.configure(Settings.from_environ({"DATABASE_URL": url}))
-            largest, topics = _fill(url, total, source), [_direction(source, 1.0) for _ in range(60)]
-            questions = [_near(source, source.choice(topics)) for _ in range(60)]
-            _embed(url, source, topics)
-            forget_server()
-            with db.connection_context(), firm(largest):
-                yield url, largest, questions
-        finally:
-            db.close_all()
-            embedded.down(Path(home))
+    with server(fsync="off", shared_buffers="512MB") as own, own.database() as url:
+        db.configure(settings_for(url))
+        largest, topics = _fill(url, total, source), [_direction(source, 1.0) for _ in range(60)]
+        questions = [_near(source, source.choice(topics)) for _ in range(60)]
+        _embed(url, source, topics)
+        forget_server()
+        with db.connection_context(), firm(largest):
+            yield url, largest, questions
+        db.close_all()
 
 
 def _fill(url: str, total: int, source: random.Random) -> uuid.UUID:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg2
-from psycopg2.extensions import parse_dsn
 
 from bench.measure import Result, alternate
-from legal_store import embedded
+from bench.servers import server
 from legal_store.migrate import deploy
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
@@ -37,10 +35,10 @@ ALTER TABLE skill_usage_logs DISABLE TRIGGER update_skill_stats_on_usage;
 def run(*, quick: bool) -> list[Result]:
     few, many = (100, 1_000) if quick else (1_000, 1_000_000)
     rounds = 20 if quick else 400
-    with _server() as server:
+    with server() as own:
         return [
-            _compare(server, few, many, rounds, "running totals (legal_store)", ""),
-            _compare(server, few, many, min(rounds, 30), "a trigger that aggregates", AGGREGATING_TRIGGER),
+            _compare(own.parameters, few, many, rounds, "running totals (legal_store)", ""),
+            _compare(own.parameters, few, many, min(rounds, 30), "a trigger that aggregates", AGGREGATING_TRIGGER),
         ]
 
 
@@ -55,15 +53,6 @@ def _compare(server: dict[str, Any], few: int, many: int, rounds: int, what: str
     before, after = medians.values()
     goal = "for comparison" if change else f"at most {GOAL}"
     return Result(f"one insert with {what}", medians, "ms", after / before, goal)
-
-
-@contextmanager
-def _server() -> Iterator[dict[str, Any]]:
-    with tempfile.TemporaryDirectory() as home:
-        try:
-            yield parse_dsn(embedded.up(Path(home)).postgres.url)
-        finally:
-            embedded.down(Path(home))
 
 
 @contextmanager

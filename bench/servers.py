@@ -23,8 +23,9 @@ SYNTHETIC = Path(__file__).parent.parent / "seeds" / "synthetic"
 class Server:
     """An embedded PostgreSQL that runs until the comparison ends."""
 
-    def __init__(self, url: str) -> None:
-        self.parameters: dict[str, Any] = parse_dsn(url)
+    def __init__(self, postgres: embedded.Server) -> None:
+        self.postgres = postgres
+        self.parameters: dict[str, Any] = parse_dsn(postgres.url)
         self._template = ""
 
     def url(self, name: str) -> Url:
@@ -60,11 +61,11 @@ class Server:
 
 
 @contextmanager
-def server() -> Iterator[Server]:
-    """Start an embedded PostgreSQL in a temporary folder, with its settings as they come."""
+def server(port: int | None = None, **settings: str) -> Iterator[Server]:
+    """Start an embedded PostgreSQL in a temporary folder, with its settings as they come except for those given."""
     with tempfile.TemporaryDirectory() as home:
         try:
-            yield Server(embedded.up(Path(home)).postgres.url)
+            yield Server(embedded.up(Path(home), port=port, postgres_settings=settings).postgres)
         finally:
             embedded.down(Path(home))
 
