@@ -55,6 +55,11 @@ class Table(NamedTuple):
     primary_key: tuple[str, ...]
 
     @property
+    def of_a_firm(self) -> bool:
+        """Whether its rows belong to a firm or its users; what belongs to none is the product's own."""
+        return self.name == "firms" or not self.columns.keys().isdisjoint(("firm_id", "user_id"))
+
+    @property
     def identifier(self) -> tuple[str, ...]:
         return tuple(self.name.split(".", 1))
 

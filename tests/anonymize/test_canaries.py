@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from legal_store.anonymize import Rules, anonymize, new_key
-from legal_store.anonymize.proof import Traces
 from legal_store.anonymize.rules import Rule
 from legal_store.anonymize.text import valid_cnp, valid_cui, valid_iban
+from legal_store.anonymize.traces import Traces
 from legal_store.errors import LeakError
 from tests.anonymize.conftest import run
 from tests.anonymize.disguises import CNP, EMAIL, IBAN, PERSON, PHONE, canaries
@@ -51,8 +51,8 @@ def plant_known(connection: Any) -> None:
 def known_traces() -> Traces:
     traces = Traces()
     for value in (EMAIL, PHONE, CNP, IBAN):
-        traces.add(value)
-    traces.add(PERSON, names=True)
+        traces.add(value, "a.b")
+    traces.add(PERSON, "a.b", names=True)
     return traces
 
 
@@ -64,7 +64,7 @@ def test_each_disguise_is_recognised(what: str, text: str) -> None:
 @pytest.mark.parametrize("before", ["é", "„", "中文", "Иван", "\U0001d518\U00010348"])
 def test_a_name_is_found_behind_characters_of_every_width(before: str) -> None:
     traces = Traces()
-    traces.add_row(PERSON.split())
+    traces.add_row(PERSON.split(), "a")
     squashed_name = PERSON.replace(" ", "")
     assert traces.found_in(f"{before}{squashed_name}") and not traces.found_in(f"{before}{squashed_name[:-1]}")
 

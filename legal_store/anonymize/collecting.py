@@ -1,0 +1,110 @@
+"""Reads what will be masked, before it is, and leaves traces of it in memory (see traces.py)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from psycopg2 import sql
+
+from legal_store.anonymize.catalog import Table
+from legal_store.anonymize.planning import Masked, Plan, TablePlan
+from legal_store.anonymize.structures import leaves
+from legal_store.anonymize.text import each_word, folded, squashed
+from legal_store.anonymize.traces import SENTENCE, Traces
+
+SEARCHED_BY_VALUE = ("uuid", "inet", "cidr", "macaddr")
+_ORDINARY = "redacted lorem ipsum cabinet avocat avocati notar notariat executor birou"
+_TRACED = ("text", "char", "citext", "json", "xml", "bytea", *SEARCHED_BY_VALUE)
+
+
+def collect(cursor: Any, plan: Plan, *, progress: Callable[[str], None] = lambda what: None) -> Traces:
+    """Return the traces of every value that `plan` will change, read through `cursor`'s connection."""
+    traces = Traces([*_own_words(plan), *plan.rules.proof.ordinary_words], _product(cursor, plan))
+    for planned in plan.changing:
+        progress(planned.table.name)
+        traced = [item for item in planned.masked if _is_traced(item)]
+        if not traced:
+            continue
+        names = [place for place, item in enumerate(traced) if item.names]
+        takers = [_taker(traces, item) for item in traced]
+        for row in _stream(cursor, planned, [item.name for item in traced]):
+            for take, value in zip(takers, row, strict=True):
+                if value:
+                    take(value)
+            if len(names) > 1:
+                traces.add_row([row[place] for place in names], planned.table.name)
+    return traces
+
+
+def rows(connection: Any, query: sql.Composable) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of `query` without holding them all in memory."""
+    with connection.cursor(name="legal_store_anonymize") as named:
+        named.itersize = 2000
+        named.execute(query)
+        yield from named
+
+
+def _own_words(plan: Plan) -> Iterator[str]:
+    """Yield what masks are made of, and the values of enumerations: they are no trace of anybody."""
+    yield _ORDINARY
+    for planned in plan.tables:
+        for item in planned.masked:
+            yield item.strategy.words(item.use.options)
+        for check in planned.table.checks:
+            yield from re.findall(r"'([^']*)'", check.definition)
+
+
+def _product(cursor: Any, plan: Plan) -> frozenset[str]:
+    """Return the sentences that are whole kept values of tables of no firm, squashed: titles of the product's texts."""
+    return frozenset(
+        squashed(plain)
+        for planned in plan.tables
+        if not planned.table.of_a_firm
+        for name in _kept_texts(planned)
+        for (value,) in rows(cursor.connection, _select(planned.table, [name]))
+        if value and len(list(each_word(plain := folded(value)))) >= SENTENCE
+    )
+
+
+def _kept_texts(planned: TablePlan) -> Iterator[str]:
+    masked = {item.name for item in planned.masked}
+    for column in planned.table.columns.values():
+        if column.kind in ("text", "character varying", "citext") and column.name not in masked:
+            yield column.name
+
+
+def _is_traced(item: Masked) -> bool:
+    return not item.strategy.keeps_values and item.use.column.kind.startswith(_TRACED)
+
+
+def _taker(traces: Traces, item: Masked) -> Callable[[str], None]:
+    kind, source = item.use.column.kind, item.use.column.path
+    if kind.startswith(SEARCHED_BY_VALUE):
+        return lambda text: traces.add_exact(text, source)
+    if kind.startswith("json"):
+        return lambda text: _take_json(traces, text, item)
+    if item.strategy.name == "free_text":
+        return lambda text: traces.add_personal(text, source)
+    return lambda text: traces.add(text, source, names=item.names)
+
+
+def _take_json(traces: Traces, text: str, item: Masked) -> None:
+    for rule, leaf in leaves(json.loads(text), item.use.options.get("paths", {})):
+        if rule == "free_text":
+            traces.add_personal(leaf, item.use.column.path)
+        elif rule != "keep":
+            traces.add(leaf, item.use.column.path)
+
+
+def _stream(cursor: Any, planned: TablePlan, columns: list[str]) -> Iterator[tuple[Any, ...]]:
+    yield from rows(cursor.connection, _select(planned.table, columns))
+
+
+def _select(table: Table, columns: list[str]) -> sql.Composable:
+    return sql.SQL("SELECT {} FROM {}").format(
+        sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(name)) for name in columns),
+        sql.Identifier(*table.identifier),
+    )
