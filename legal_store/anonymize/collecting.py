@@ -16,13 +16,14 @@ from legal_store.anonymize.text import each_word, folded, squashed
 from legal_store.anonymize.traces import SENTENCE, Traces
 
 SEARCHED_BY_VALUE = ("uuid", "inet", "cidr", "macaddr")
-_ORDINARY = "redacted lorem ipsum cabinet avocat avocati notar notariat executor birou"
+_ORDINARY = "redacted lorem ipsum cabinet individual avocat avocati notar notariat executor birou"
 _TRACED = ("text", "char", "citext", "json", "xml", "bytea", *SEARCHED_BY_VALUE)
 
 
 def collect(cursor: Any, plan: Plan, *, progress: Callable[[str], None] = lambda what: None) -> Traces:
     """Return the traces of every value that `plan` will change, read through `cursor`'s connection."""
-    traces = Traces([*_own_words(plan), *plan.rules.proof.ordinary_words], _product(cursor, plan))
+    ordinary = [*_own_words(plan, from_pool=False), *plan.rules.proof.ordinary_words]
+    traces = Traces(ordinary, _own_words(plan, from_pool=True), _product(cursor, plan))
     for planned in plan.changing:
         progress(planned.table.name)
         traced = [item for item in planned.masked if _is_traced(item)]
@@ -47,14 +48,16 @@ def rows(connection: Any, query: sql.Composable) -> Iterator[tuple[Any, ...]]:
         yield from named
 
 
-def _own_words(plan: Plan) -> Iterator[str]:
-    """Yield what masks are made of, and the values of enumerations: they are no trace of anybody."""
-    yield _ORDINARY
+def _own_words(plan: Plan, *, from_pool: bool) -> Iterator[str]:
+    """Yield what masks are made of, and the values of enumerations; or what they are dealt from: real names as well."""
     for planned in plan.tables:
         for item in planned.masked:
-            yield item.strategy.words(item.use.options)
-        for check in planned.table.checks:
+            if item.strategy.pool == from_pool:
+                yield item.strategy.words(item.use.options)
+        for check in () if from_pool else planned.table.checks:
             yield from re.findall(r"'([^']*)'", check.definition)
+    if not from_pool:
+        yield _ORDINARY
 
 
 def _product(cursor: Any, plan: Plan) -> frozenset[str]:

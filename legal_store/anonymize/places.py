@@ -16,10 +16,8 @@ from legal_store.schema.catalog import LEDGER_TABLES
 
 LONG_NUMBER = 10**11  # numbers from here on can be those of persons; a phone's nine digits are many an ordinary number
 LONG_NUMBERS = ("bigint", "numeric")
-NO_TEXT = frozenset(
-    (*NUMBERS, *TIMES, "boolean", "interval", "time without time zone", "time with time zone")
-    + ("vector", "halfvec", "sparsevec")
-)
+NO_TEXT = {*NUMBERS, *TIMES, "boolean", "interval", "vector", "halfvec", "sparsevec"}
+NO_TEXT |= {"time without time zone", "time with time zone"}
 
 
 class Place(NamedTuple):

@@ -48,7 +48,9 @@ class Strategy(NamedTuple):
     """What is done to a column, and what it promises.
 
     `injective`: different values, or different rows, get different results. `longest` says how many characters a
-    result may have, None that it is as long as the original. Exactly one of `expression` and `convert` is there.
+    result may have, None that it is as long as the original. `words` are what it makes values of, which are no trace of
+    anybody; those of a `pool` of names are somebody's, too, where a column is kept. Exactly one of `expression` and
+    `convert` is there.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Strategy(NamedTuple):
     longest: Callable[[Use], int | None] = lambda use: None
     join: Callable[[Use, str], sql.Composable] | None = None
     words: Callable[[dict[str, Any]], str] = lambda options: ""
+    pool: bool = False
     problem: Callable[[Use], str] = lambda use: ""
 
     def fits(self, kind: str) -> bool:
@@ -187,6 +190,7 @@ def _realistic(what: str, purpose: str) -> Strategy:
         options={"locale": "ro"},
         longest=_longest_of(pool) if what else lambda use: None,
         words=lambda options: " ".join(pool(options)),
+        pool=True,
         problem=_locale_problem,
     )
 

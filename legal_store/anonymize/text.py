@@ -20,11 +20,11 @@ CELL = "\x01"  # stands between cells that are looked at together; no word holds
 # A pattern that begins with a set of characters is searched for by that set, many times faster than one that begins
 # with a lookbehind, \b or a repetition: hence `x(?<!y.)` below for "an x that no y stands before".
 _INVISIBLE = re.compile("[\u0300-\u036f\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
-_WORD = re.compile(r"[^\W_]+")
+_WORD = re.compile(rf"[^\W_]+|{CELL}")
 _NOT_WORD = re.compile(rf"[^\w{CELL}]+|_+")
 _FOREIGN_MARK = re.compile(r"[^\x00-\x7f\w\s][^\x00-\x7f\w\s]*")
 _MARKS = [chr(code) for code in range(128) if not chr(code).isalnum()]
-_MARKS_TO_SPACES = str.maketrans(dict.fromkeys(_MARKS, " "))
+_MARKS_TO_SPACES = str.maketrans({mark: " " for mark in _MARKS if mark != CELL})
 _ONLY_DIGITS = str.maketrans({chr(code): None for code in range(128) if not chr(code).isdigit()})
 _WITHOUT_MARKS = str.maketrans({mark: None for mark in _MARKS if mark != CELL})
 _UUID = re.compile(r"[0-9a-fA-F][0-9a-fA-F]{7}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
@@ -61,7 +61,7 @@ def folded(text: str) -> str:
 
 
 def words(folded_text: str) -> list[str]:
-    """Return the words (letters and digits) of a folded text."""
+    """Return the words (letters and digits) of a folded text, and CELL between cells."""
     if folded_text.isascii():
         return folded_text.translate(_MARKS_TO_SPACES).split()
     return _WORD.findall(folded_text)

@@ -29,7 +29,13 @@ WINDOW = 32  # characters of a long value by which it is recognised: memory grow
 SENTENCE = 5  # words: shorter values are phrases that anybody may use
 IN_MASKED, IN_KEPT = 1, 2  # where a trace must not be
 NOWHERE = IN_MASKED | IN_KEPT
-_COMPANY = re.compile(r"\b(s\.?c|s\.?r\.?l|s\.?a|p\.?f\.?a|i\.?i|s\.?n\.?c|ltd|gmbh|llc|inc)\b\.?", re.IGNORECASE)
+LEAST_SHORT_NAME = 5  # letters of a name of several words, of two letters and more each
+_COMPANY = re.compile(r"\b(s\.?c|s\.?r\.?l|s\.?a|s\.?n\.?c|ltd|gmbh|llc|inc)\b\.?", re.IGNORECASE)
+# what stands beside the name of a person who trades under it
+_SOLE_TRADER = re.compile(
+    r"\b(p\.? ?f\.? ?a|i\.? ?[if]|[iî]ntreprindere (individual|familial)[aă]|persoan[aă] fizic[aă] autorizat[aă])\b\.?",
+    re.IGNORECASE,
+)
 _LOREM = squashed(folded(LOREM * 2))
 
 
@@ -88,19 +94,50 @@ def _without_number(word: str) -> str:
     return bare if len(word) - len(bare) < LEAST_DIGITS else word
 
 
+class ShortNames:
+    """Names such as "Ion Pop", too short to be looked for without the spaces between their words."""
+
+    def __init__(self) -> None:
+        self._by_first: dict[str, dict[tuple[str, ...], Mark]] = {}
+
+    def __len__(self) -> int:
+        return sum(len(names) for names in self._by_first.values())
+
+    def add(self, name: list[str], mark: Mark) -> None:
+        if len(name) > 1 and min(map(len, name)) > 1 and LEAST_SHORT_NAME <= len("".join(name)) < LEAST_SQUASHED:
+            for form in (name, name[::-1], ["".join(name)], ["".join(name[::-1])]):
+                self._by_first.setdefault(form[0], {})[tuple(form)] = mark
+
+    def source_in(self, found: list[str], where: int) -> str:
+        """Return the source of a name that is in `found`, word by word, and must not be `where`; "" if none is."""
+        if self._by_first.keys().isdisjoint(found):
+            return ""
+        for place, word in enumerate(found):
+            for name, mark in self._by_first.get(word, {}).items():
+                if mark.where & where and tuple(found[place : place + len(name)]) == name:
+                    return mark.source
+        return ""
+
+
 class Traces:
     """What real values leave behind where they survive, each with the column that it is from.
 
     Strong traces point to somebody: names and the words of them, addresses, numbers of persons, sentences. They must
     be nowhere. Weak ones are masked values of a few words ("Employment contract"): they must be in no masked column,
     but say nothing about anybody where a kept column has the same words; so are sentences that are a whole value of
-    the product's own text (`product`, squashed).
+    the product's own text (`product`, squashed). Words of `pools`, which masks are dealt from, are in masked columns
+    whoever bears them, so they count in kept ones only. `ordinary` words count nowhere.
     """
 
-    def __init__(self, ordinary: Iterable[str] = (), product: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, ordinary: Iterable[str] = (), pools: Iterable[str] = (), product: frozenset[str] = frozenset()
+    ) -> None:
         self._ordinary = _words_of(ordinary)
+        self._pools = _words_of(pools) - self._ordinary
         self._product = product
         self._words: dict[str, str] = {}
+        self._pool_words: dict[str, str] = {}
+        self._short_names = ShortNames()
         self._digits: dict[str, str] = {}
         self._phrases = Phrases()
         self._weak_cells: dict[str, str] = {}
@@ -109,7 +146,7 @@ class Traces:
 
     def __len__(self) -> int:
         exact = len(self._digits) + len(self._weak_cells) + len(self._exact)
-        return len(self._words) + len(self._phrases) + exact
+        return len(self._words) + len(self._pool_words) + len(self._short_names) + len(self._phrases) + exact
 
     def add(self, value: str, source: str, *, names: bool = False) -> None:
         """Take up a whole value; with `names`, each word of a person's name as well."""
@@ -119,9 +156,9 @@ class Traces:
         if self._is_ordinary(plain, joined):
             self.left_out += 1
         elif names:
-            self._add_name(value, words(plain), source)
+            self._add_name(value, source)
         else:
-            self._add_text(joined, len(words(plain)), source)
+            self._add_text(joined, words(plain), source)
 
     def add_personal(self, text: str, source: str) -> None:
         """Take up the addresses and numbers of persons within a text."""
@@ -142,10 +179,13 @@ class Traces:
 
     def add_row(self, names: list[str], source: str) -> None:
         """Take up the names of one row together, in both orders, as in an address made of them."""
-        joined = ["".join(words(folded(name))) for name in names if name]
+        found = [found for name in names if name and (found := words(folded(name)))]
+        joined = ["".join(one) for one in found]
         if len(joined) > 1 and not set(joined) <= self._ordinary:
-            self._phrases.add("".join(joined), Mark(NOWHERE, source))
-            self._phrases.add("".join(reversed(joined)), Mark(NOWHERE, source))
+            mark = self._mark_of([word for one in found for word in one], source)
+            self._phrases.add("".join(joined), mark)
+            self._phrases.add("".join(reversed(joined)), mark)
+            self._short_names.add(joined, mark)
 
     def found_in(self, text: str) -> bool:
         """Say whether a real value is recognisable in any reading of `text`, the value of a masked column."""
@@ -174,6 +214,8 @@ class Traces:
         joined = squashed(plain)
         return (
             _source_of_any(self._words, found)
+            or (_source_of_any(self._pool_words, found) if where == IN_KEPT else "")
+            or self._short_names.source_in(found, where)
             or (_source_of_any(self._digits, digit_runs(plain)) if self._digits else "")
             or (_source_of_any(self._weak_cells, joined.split(CELL)) if where == IN_MASKED else "")
             or self._phrases.source_in(joined, where)
@@ -182,28 +224,41 @@ class Traces:
     def _add_digits(self, number: str, source: str) -> None:
         self._digits[number[-9:] if 9 < len(number) < 13 else number] = source
 
-    def _add_text(self, joined: str, count: int, source: str) -> None:
+    def _add_text(self, joined: str, found: list[str], source: str) -> None:
+        where = self._mark_of(found, source).where
         if joined in self._product:
-            self._weak_cells[joined] = source
-        elif len(joined) > 2 * WINDOW:
+            where &= IN_MASKED
+        if len(joined) > 2 * WINDOW and where == NOWHERE:
             for start in (0, (len(joined) - WINDOW) // 2, len(joined) - WINDOW):
                 self._phrases.add(joined[start : start + WINDOW], Mark(NOWHERE, source))
-        elif count > 1:
-            self._phrases.add(joined, Mark(NOWHERE if count >= SENTENCE else IN_MASKED, source))
-        else:
+        elif len(found) > 1:
+            self._phrases.add(joined, Mark(where if len(found) >= SENTENCE else where & IN_MASKED, source))
+        elif where & IN_MASKED:
             self._weak_cells[joined] = source
 
-    def _add_name(self, value: str, found: list[str], source: str) -> None:
-        mark = Mark(NOWHERE, source)
-        self._phrases.add("".join(found), mark)
-        if len(found) > 1:
-            self._phrases.add("".join(words(folded(_COMPANY.sub(" ", value)))), mark)
-            self._phrases.add("".join(reversed(found)), mark)
-        if not _COMPANY.search(value) and len(found) <= 4:
-            bare = {folded(word) for word in value.split() if word.islower()}
-            own = (word for word in found if len(word) >= LEAST_WORD and word not in self._ordinary)
-            # a word in small letters beside others is no name: "Cabinet de avocat Ionescu"
-            self._words.update((word, source) for word in own if len(found) == 1 or word not in bare)
+    def _add_name(self, value: str, source: str) -> None:
+        of_person = not _COMPANY.search(value)
+        value = _SOLE_TRADER.sub(" ", value)
+        found = words(folded(value))
+        mark = self._mark_of(found, source)
+        for form in (found, found[::-1], words(folded(_COMPANY.sub(" ", value)))):
+            self._phrases.add("".join(form), mark)
+            self._short_names.add(form, mark)
+        if len(found) == 1 and len(found[0]) < LEAST_WORD and mark.where & IN_MASKED:
+            self._weak_cells[found[0]] = source
+        if of_person and len(found) <= 4:
+            self._add_words(value, found, source)
+
+    def _add_words(self, name: str, found: list[str], source: str) -> None:
+        # a word in small letters beside others is no name: "Cabinet de avocat Ionescu"
+        bare = {folded(word) for word in name.split() if word.islower()} if len(found) > 1 else set()
+        for word in found:
+            if len(word) >= LEAST_WORD and word not in self._ordinary and word not in bare:
+                (self._pool_words if word in self._pools else self._words)[word] = source
+
+    def _mark_of(self, found: list[str], source: str) -> Mark:
+        dealt = all(word in self._pools or word in self._ordinary for word in found)
+        return Mark(IN_KEPT if dealt else NOWHERE, source)
 
 
 def _words_of(texts: Iterable[str]) -> set[str]:

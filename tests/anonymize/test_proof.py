@@ -11,6 +11,7 @@ import pytest
 
 from legal_store.anonymize import Rules, anonymize, new_key
 from legal_store.anonymize.rules import Rule
+from legal_store.anonymize.text import CELL
 from legal_store.anonymize.traces import Traces
 from legal_store.config import Settings
 from legal_store.errors import LeakError
@@ -65,3 +66,41 @@ def test_generated_firms_can_be_anonymized_as_the_readme_says(database_url: str,
     with closing(psycopg2.connect(database_url)) as connection:
         proof = anonymize(connection, rules, new_key()).proof
     assert proof is not None and proof.passed
+
+
+@pytest.mark.parametrize("text", ["Ion Pop si Ana Rus", "d-nul POP, Ion", "ion_pop.pdf", "popion@firma.ro", "ANA RUS"])
+def test_a_short_name_is_found_word_by_word(text: str) -> None:
+    traces = traces_of("Ion Pop", names=True)
+    traces.add_row(["Ana", "Rus"], "users")
+    assert traces.found_in(text) and traces.source_in(text, masked=False)
+
+
+@pytest.mark.parametrize("text", ["o mission popular", "Popa Ion", "ion sau pop", f"Ion {CELL} Pop", "Rusu Ana"])
+def test_other_words_are_no_short_name(text: str) -> None:
+    traces = traces_of("Ion Pop", names=True)
+    traces.add_row(["Ana", "Rus"], "users")
+    assert not traces.found_in(text)
+
+
+def test_a_single_short_name_is_found_as_a_whole_masked_value() -> None:
+    traces = traces_of("Ana", names=True)
+    assert traces.found_in("Ana") and not traces.found_in("Ana are mere") and not traces.source_in("Ana", masked=False)
+
+
+@pytest.mark.parametrize("form", ["{} P.F.A.", "PFA {}", "{} I.I.", "Întreprindere Individuală {}", "{} P. F. A."])
+def test_a_sole_trader_is_a_person(form: str) -> None:
+    traces = traces_of(form.format("Trandafir Zaharescu"), names=True)
+    for text in ("d-na Zaharescu", "Zaharescu Trandafir", "trandafirzaharescu"):
+        assert traces.source_in(text, masked=False)
+    assert not traces.found_in("Întreprindere Individuală") and not traces.found_in("PFA")
+
+
+def test_a_real_name_that_masks_are_dealt_from_is_found_in_kept_columns(demo: Any, rules: Rules) -> None:
+    columns = {("users", name): Rule("users", name, name, {}, names=True) for name in ("first_name", "last_name")}
+    dealt = rules._replace(columns={**rules.columns, **columns})
+    run(demo, "UPDATE users SET first_name = 'Andra', last_name = 'Radulescu'")
+    proof = anonymize(demo, dealt, new_key()).proof
+    assert proof is not None and proof.passed
+    run(demo, "UPDATE users SET first_name = 'Horia'; UPDATE cases SET court_name = 'Semnat: Horia'")
+    with pytest.raises(LeakError, match=r"cases\.court_name: \d+ cells hold what was in users\.first_name"):
+        anonymize(demo, dealt, new_key())
