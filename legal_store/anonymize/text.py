@@ -11,7 +11,8 @@ import binascii
 import html
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -26,19 +27,58 @@ _FOREIGN_MARK = re.compile(r"[^\x00-\x7f\w\s][^\x00-\x7f\w\s]*")
 _MARKS = [chr(code) for code in range(128) if not chr(code).isalnum()]
 _MARKS_TO_SPACES = str.maketrans({mark: " " for mark in _MARKS if mark != CELL})
 _ONLY_DIGITS = str.maketrans({chr(code): None for code in range(128) if not chr(code).isdigit()})
+_NO_DIGITS = re.compile(r"\D+")
 _WITHOUT_MARKS = str.maketrans({mark: None for mark in _MARKS if mark != CELL})
 _UUID = re.compile(r"[0-9a-fA-F][0-9a-fA-F]{7}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _ENCODED = re.compile(r"[A-Za-z0-9+/_-][A-Za-z0-9+/_-]{7,}={0,2}")
 _HEXADECIMAL = re.compile(r"(?:[0-9a-fA-F]{2}){6,}")
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 _LOOKALIKES = str.maketrans("авекмнорстухіјѕ" + "ıłøđßæ", "abekmhopctyxijs" + "ilodsa")
-_DIGIT_RUN = re.compile(r"\d(?<!\d\d)(?:[\s().\-/_]{0,3}\d){6,}(?!\d)")
+_DIGIT_RUN = re.compile(r"\d(?<!\d\d)(?:[\s().,\-/_]{0,3}\d){6,}(?!\d)")
+_GROUP = re.compile(r"\d+")
+_LEAST_DIGITS, _MOST_DIGITS = 7, 24  # of what is looked at as one number
 
 EMAIL = re.compile(r"[A-Za-z0-9._%+'-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
-IBAN = re.compile(r"[A-Z](?<!\w[A-Z])[A-Z]\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?\b")
-CNP = re.compile(r"[1-9](?<!\d[1-9])\d{12}(?!\d)")
+IBAN_HEAD = re.compile(r"\d(?<=[A-Za-z]{2}\d)(?<![^\W_][A-Za-z]{2}\d)\d")
+CNP = re.compile(r"[1-9](?<!\d[1-9])(?:[ .\-/]?\d){12}(?!\d)")
 CUI = re.compile(r"R(?<!\wR)O ?(\d{2,10})\b")
+NAMED_CUI = re.compile(
+    r"[Cc](?<![^\W_][Cc])(?:\.? ?[Uu]\.? ?[Ii]|\.? ?[Ii]\.? ?[Ff]|od(?:ul)? (?:fiscal|unic de [îi]nregistrare))\b"
+    r"[ :.\-nr]{0,8}(?:[Rr][Oo] ?)?(?P<piece>\d{2,10})(?!\w)"
+)
 PHONE = re.compile(r"(?<![\w.])(?:\+?\d{1,3}[ .\-]?)?(?:\(?0?\d{2,4}\)?[ .\-/]?)\d{3}[ .\-]?\d{3,4}(?!\w)")
+ROMANIAN_PHONE = re.compile(
+    r"[+04](?<![\d.][+04])(?:(?<=\+)\(?40\)?[ .\-/]{0,2}(?:\(?0\)?)?[ .\-/]{0,2}|(?<=0)040[ .\-/]{0,2}"
+    r"|(?<=4)0[ .\-/]{0,2}|(?<=0))[237](?:[ .\-/()]{0,2}\d){8}(?!\w)"
+)
+_BEFORE_PHONE = re.compile(r"(?:^|[\W\d_])(?:tel|telefon|mobil|mob|fax|phone|nr|t|f|m)?$", re.IGNORECASE)
+_DATE = re.compile(r"\d\d?([./\-])\d\d?\1(?:19|20)\d\d(?!\d)")
+_DECIMAL = re.compile(r"0\.\d+")
+_IBAN_COUNTRIES = """
+AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DJ27 DK18 DO28 EE20 EG29 ES24 FI18
+FK18 FO18 FR27 GB22 GE22 GI23 GL18 GR27 GT28 HN28 HR21 HU28 IE22 IL23 IQ23 IS26 IT27 JO30 KW30 KZ20 LB28 LC32 LI21 LT20
+LU20 LV21 LY25 MC27 MD24 ME22 MK19 MN20 MR27 MT31 MU30 NI28 NL18 NO15 OM23 PK24 PL28 PS29 PT25 QA29 RO24 RS22 RU33 SA24
+SC31 SD18 SE24 SI19 SK24 SM27 SO23 ST25 SV28 TL23 TN24 TR26 UA29 VA22 VG24 XK20 YE30
+"""
+_IBAN_LENGTHS = {listed[:2]: int(listed[2:]) for listed in _IBAN_COUNTRIES.split()}
+
+
+class _Alike(dict[int, str]):
+    """Digits, letters, spaces and dashes of all scripts as those of ASCII, one character for one."""
+
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        plain = unicodedata.normalize("NFKC", char)
+        if unicodedata.category(char) in ("Pd", "Zs") or char == "\u2212":
+            plain = " " if char.isspace() else "-"
+        elif char.isdecimal():
+            plain = str(unicodedata.decimal(char))
+        self[code] = plain if len(plain) == 1 else char
+        return self[code]
+
+
+_ALIKE = _Alike()
+_UNUSUAL = re.compile("[\u00a0\u0660-\u0669\u06f0-\u06f9\u2000-\u2015\u202f\u2212\u3000\uff01-\uff5e]")
 
 
 class Recognised(NamedTuple):
@@ -81,13 +121,28 @@ def squashed(folded_text: str) -> str:
 
 def digits(text: str) -> str:
     """Return the digits in `text`, together."""
-    return text.translate(_ONLY_DIGITS) if text.isascii() else "".join(filter(str.isdigit, text))
+    return text.translate(_ONLY_DIGITS) if text.isascii() else _NO_DIGITS.sub("", text)
 
 
 def digit_runs(text: str) -> set[str]:
-    """Return the runs of seven or more digits, however they are grouped; phones by their last nine digits."""
-    runs = (digits(run) for run in _DIGIT_RUN.findall(_UUID.sub(" ", text)))
-    return {form for run in runs for form in (run, run[-9:])}
+    """Return the numbers of seven or more digits, however they are grouped; phones by their last nine digits.
+
+    What follows a number may belong to it or not ("0722 345 678 12"): neighbouring groups are taken in every way.
+    """
+    runs = _DIGIT_RUN.findall(_UUID.sub(" ", text))
+    numbers = {number for run in runs for number in _numbers_of(_GROUP.findall(run))}
+    return numbers | {number[-9:] for number in numbers}
+
+
+def _numbers_of(groups: list[str]) -> Iterator[str]:
+    for first in range(len(groups)):
+        number = ""
+        for group in groups[first:]:
+            number += group
+            if len(number) > _MOST_DIGITS and number != group:
+                break
+            if len(number) >= _LEAST_DIGITS:
+                yield number
 
 
 def readings(text: str, depth: int = 2) -> Iterator[str]:
@@ -118,15 +173,20 @@ def _undone(text: str) -> Iterator[str]:
 def recognised(text: str) -> list[Recognised]:
     """Return the e-mail addresses, IBANs, CNPs, CUIs and phone numbers in `text`, in order, none within another.
 
-    Numbers with a checksum count only when it is right.
+    Numbers with a checksum count only when it is right. Their text is given with the digits, spaces and dashes of
+    ASCII, whatever those of `text` are.
     """
+    if not text.isascii() and _UNUSUAL.search(text):
+        text = text.translate(_ALIKE)
     found: list[Recognised] = []
     amount = len(digits(text))
-    for kind, mark, least_digits, pattern, right in _RECOGNISERS:
-        for match in pattern.finditer(text) if mark in text and amount >= least_digits else ():
-            free = all(match.end() <= other.start or match.start() >= other.end for other in found)
-            if free and right(match.group()):
-                found.append(Recognised(kind, match.start(), match.end(), match.group()))
+    for kind, mark, least_digits, pattern, span in _RECOGNISERS:
+        position = 0
+        while mark in text and amount >= least_digits and (match := pattern.search(text, position)):
+            start, end = span(match)
+            position = max(end, match.start() + 1)
+            if end and all(end <= other.start or start >= other.end for other in found):
+                found.append(Recognised(kind, start, end, text[start:end]))
     return sorted(found, key=lambda item: item.start)
 
 
@@ -146,10 +206,51 @@ def valid_cui(text: str) -> bool:
 
 
 def valid_iban(text: str) -> bool:
-    compact = text.replace(" ", "")
-    if not 15 <= len(compact) <= 34:
+    compact = squashed(text).upper()
+    if len(compact) != _IBAN_LENGTHS.get(compact[:2]):
         return False
     return int("".join(str(int(char, 36)) for char in compact[4:] + compact[:4])) % 97 == 1
+
+
+def is_reserved(address: str) -> bool:
+    """Say whether an e-mail address is of example.com, or a domain below it, where nobody has one."""
+    domain = address.lower().rpartition("@")[2]
+    return domain == "example.com" or domain.endswith(".example.com")
+
+
+Span = tuple[int, int]
+_NONE: Span = (0, 0)
+
+
+def _span_if(right: Callable[[str], bool]) -> Callable[[re.Match[str]], Span]:
+    """Return what gives the span of a match, or of the piece of it that counts, where its text is `right`."""
+
+    def span(match: re.Match[str]) -> Span:
+        piece: int | str = "piece" if "piece" in match.re.groupindex else 0
+        return match.span(piece) if right(match.group(piece)) else _NONE
+
+    return span
+
+
+def _iban_span(match: re.Match[str]) -> Span:
+    """Return the span of the IBAN whose check digits `match` is: as long as those of its country are."""
+    text, start = match.string, match.start() - 2
+    length = _IBAN_LENGTHS.get(text[start : start + 2].upper())
+    whole = _iban_of(length).match(text, start) if length else None
+    return whole.span() if whole and valid_iban(whole.group()) else _NONE
+
+
+@lru_cache
+def _iban_of(length: int) -> re.Pattern[str]:
+    return re.compile(rf"(?:[A-Za-z0-9][ .\-/]{{0,2}}){{{length - 1}}}[A-Za-z0-9](?![A-Za-z0-9])")
+
+
+def _phone_span(match: re.Match[str]) -> Span:
+    """Return the span of a phone number, unless it is a date, a decimal number or the end of a longer word."""
+    text = match.group()
+    before = match.string[max(0, match.start() - 10) : match.start()]
+    wrong = _DATE.match(text) or _DECIMAL.fullmatch(text) or not _BEFORE_PHONE.search(before)
+    return _NONE if wrong or not _plausible_phone(text) else match.span()
 
 
 def _plausible_phone(text: str) -> bool:
@@ -158,12 +259,14 @@ def _plausible_phone(text: str) -> bool:
 
 
 # the text that has any of a kind holds at least this mark and this many digits
-_RECOGNISERS = (
-    ("email", "@", 0, EMAIL, lambda text: True),
-    ("iban", "", 2, IBAN, valid_iban),
-    ("cnp", "", 13, CNP, valid_cnp),
-    ("cui", "RO", 2, CUI, valid_cui),
-    ("phone", "", 9, PHONE, _plausible_phone),
+_RECOGNISERS: tuple[tuple[str, str, int, re.Pattern[str], Callable[[re.Match[str]], Span]], ...] = (
+    ("email", "@", 0, EMAIL, _span_if(lambda text: True)),
+    ("iban", "", 4, IBAN_HEAD, _iban_span),
+    ("cnp", "", 13, CNP, _span_if(lambda text: valid_cnp(digits(text)))),
+    ("cui", "RO", 2, CUI, _span_if(valid_cui)),
+    ("cui", "", 2, NAMED_CUI, _span_if(valid_cui)),
+    ("phone", "", 9, ROMANIAN_PHONE, _phone_span),
+    ("phone", "", 9, PHONE, _phone_span),
 )
 
 

@@ -10,8 +10,9 @@ import psycopg2
 import pytest
 
 from legal_store.anonymize import Rules, anonymize, new_key
+from legal_store.anonymize.entities import Entities
 from legal_store.anonymize.rules import Rule
-from legal_store.anonymize.text import CELL
+from legal_store.anonymize.text import CELL, folded, recognised
 from legal_store.anonymize.traces import Traces
 from legal_store.config import Settings
 from legal_store.errors import LeakError
@@ -104,3 +105,64 @@ def test_a_real_name_that_masks_are_dealt_from_is_found_in_kept_columns(demo: An
     run(demo, "UPDATE users SET first_name = 'Horia'; UPDATE cases SET court_name = 'Semnat: Horia'")
     with pytest.raises(LeakError, match=r"cases\.court_name: \d+ cells hold what was in users\.first_name"):
         anonymize(demo, dealt, new_key())
+
+
+IBAN, CNP, PHONE = "RO49AAAA1B31007593840000", "1800101221144", "+40 720 555 055"
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("iban", "RO49-AAAA-1B31-0075-9384-0000"),
+        ("iban", "RO49 AAAA 1B31 0075 9384 0000".replace(" ", "\u00a0")),
+        ("iban", IBAN.lower()),
+        ("iban", f"cont_{IBAN.lower()}"),
+        ("cui", "CIF 361579"),
+        ("cui", "C.U.I.: 361579"),
+        ("cui", "codul fiscal nr. RO361579"),
+        ("phone", "07.22.34.56.99"),
+        ("phone", "0722 34 56 77"),
+        ("phone", "0722–345–678"),
+        ("phone", "0722\u00a0345\u00a0678"),
+        ("phone", "Tel0722345644"),
+        ("phone", "+40 (0)722 345 678"),
+        ("phone", "+49 30 1234567"),
+        ("phone", "０７２２３４５６７８"),
+        ("cnp", "1800101 221144"),
+        ("cnp", "1-800101-22-1144"),
+        ("cnp", CNP),
+    ],
+)  # fmt: skip
+def test_a_number_is_recognised_however_it_is_written(kind: str, text: str) -> None:
+    around = f"Avea contul abcd {text} avea 12 ani"
+    assert [piece.kind for piece in recognised(around)] == [kind]
+    cleaned = Entities(b"key").replaced(around, None)
+    kept = [digit for digit in folded(text) if digit.isdigit()]
+    assert [digit for digit in folded(cleaned) if digit.isdigit()][: len(kept)] != kept
+    assert cleaned.startswith("Avea contul abcd ") and cleaned.endswith(" avea 12 ani")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "07.03.2024 10:15", "02-03-2024 14:00", "0.712345678", "2024-01-15 10:15:30", "dosarul 1234/62/2024",
+        "f0722345678a", "1850312089017", "v10.0722345678", "CIF 361578", "id12 abcd efgh ijkl mnop",
+        "30.000.000,00 lei", "550e8400-e29b-41d4-a716-446655440000",
+    ],
+)  # fmt: skip
+def test_a_date_or_an_ordinary_number_is_nobodys(text: str) -> None:
+    assert recognised(f"Termen {text} la instanță") == []
+
+
+@pytest.mark.parametrize(
+    "text", ["0720–555–055", "0720,555,055", "0720‑555‑055", "0720 555 055 12 mai", "12 0720.555.055", "(0720) 555-055"]
+)
+def test_a_known_phone_is_found_behind_any_separator_and_beside_other_numbers(text: str) -> None:
+    assert traces_of(PHONE).source_in(text, masked=False)
+
+
+def test_an_address_at_a_domain_that_ends_like_the_reserved_one_is_personal() -> None:
+    assert traces_of("ion@realexample.com").found_in("scrie la ion@realexample.com")
+    traces = Traces()
+    traces.add_personal("ion@mail.example.com", "tasks.description")
+    assert len(traces) == 0
