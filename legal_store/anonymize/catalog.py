@@ -6,6 +6,13 @@ from typing import Any, NamedTuple
 
 from legal_store.schema.catalog import LEDGER_TABLES
 
+# what can hold no text; numbers can hold those of persons
+_NO_TEXT = {
+    *("smallint", "integer", "bigint", "numeric", "real", "double precision", "boolean", "date", "interval"),
+    *("time without time zone", "time with time zone", "timestamp without time zone", "timestamp with time zone"),
+    *("vector", "halfvec", "sparsevec"),
+}
+
 
 class Column(NamedTuple):
     """One column. `kind` is the base type's name ("text", "uuid", "text[]"), `length` its limit in characters."""
@@ -22,6 +29,11 @@ class Column(NamedTuple):
     @property
     def path(self) -> str:
         return f"{self.table}.{self.name}"
+
+    @property
+    def holds_text(self) -> bool:
+        """Whether text can be in it: in any type but numbers, times, yes or no, and vectors."""
+        return self.kind not in _NO_TEXT
 
 
 class UniqueKey(NamedTuple):

@@ -9,15 +9,14 @@ from typing import Any
 
 from psycopg2 import sql
 
-from legal_store.anonymize.catalog import Table
+from legal_store.anonymize.catalog import Column, Table
 from legal_store.anonymize.planning import Masked, Plan, TablePlan
 from legal_store.anonymize.structures import leaves
 from legal_store.anonymize.text import each_word, folded, squashed
 from legal_store.anonymize.traces import SENTENCE, Traces
 
-SEARCHED_BY_VALUE = ("uuid", "inet", "cidr", "macaddr")
 _ORDINARY = "redacted lorem ipsum cabinet individual avocat avocati notar notariat executor birou"
-_TRACED = ("text", "char", "citext", "json", "xml", "bytea", *SEARCHED_BY_VALUE)
+_NUMBERS = ("integer", "bigint", "numeric")
 
 
 def collect(cursor: Any, plan: Plan, *, progress: Callable[[str], None] = lambda what: None) -> Traces:
@@ -31,7 +30,7 @@ def collect(cursor: Any, plan: Plan, *, progress: Callable[[str], None] = lambda
             continue
         names = [place for place, item in enumerate(traced) if item.names]
         takers = [_taker(traces, item) for item in traced]
-        for row in _stream(cursor, planned, [item.name for item in traced]):
+        for row in _stream(cursor, planned, traced):
             for take, value in zip(takers, row, strict=True):
                 if value:
                     take(value)
@@ -66,48 +65,60 @@ def _product(cursor: Any, plan: Plan) -> frozenset[str]:
         squashed(plain)
         for planned in plan.tables
         if not planned.table.of_a_firm
-        for name in _kept_texts(planned)
-        for (value,) in rows(cursor.connection, _select(planned.table, [name]))
+        for column in _kept_texts(planned)
+        for (value,) in rows(cursor.connection, _select(planned.table, [column]))
         if value and len(list(each_word(plain := folded(value)))) >= SENTENCE
     )
 
 
-def _kept_texts(planned: TablePlan) -> Iterator[str]:
+def _kept_texts(planned: TablePlan) -> Iterator[Column]:
     masked = {item.name for item in planned.masked}
     for column in planned.table.columns.values():
         if column.kind in ("text", "character varying", "citext") and column.name not in masked:
-            yield column.name
+            yield column
 
 
 def _is_traced(item: Masked) -> bool:
-    return not item.strategy.keeps_values and item.use.column.kind.startswith(_TRACED)
+    column = item.use.column
+    numbers = column.kind in _NUMBERS and item.strategy.name != "noise"
+    return not item.strategy.keeps_values and (column.holds_text or numbers)
 
 
 def _taker(traces: Traces, item: Masked) -> Callable[[str], None]:
     kind, source = item.use.column.kind, item.use.column.path
-    if kind.startswith(SEARCHED_BY_VALUE):
-        return lambda text: traces.add_exact(text, source)
-    if kind.startswith("json"):
-        return lambda text: _take_json(traces, text, item)
+    if kind.startswith("json") or kind.endswith("[]"):
+        return lambda text: _take_leaves(traces, text, item)
     if item.strategy.name == "free_text":
         return lambda text: traces.add_personal(text, source)
+    by_kind: dict[str, Callable[[str, str], None]] = {
+        "uuid": traces.add_exact,
+        "inet": traces.add_address,
+        "cidr": traces.add_address,
+        "bytea": traces.add_bytes,
+        **dict.fromkeys(_NUMBERS, traces.add_number),
+    }
+    if kind in by_kind:
+        return lambda text: by_kind[kind](text, source)
     return lambda text: traces.add(text, source, names=item.names)
 
 
-def _take_json(traces: Traces, text: str, item: Masked) -> None:
-    for rule, leaf in leaves(json.loads(text), item.use.options.get("paths", {})):
+def _take_leaves(traces: Traces, text: str, item: Masked) -> None:
+    """Take up what is in JSON, or in an array that was made JSON, each leaf as its rule says."""
+    options = item.use.options
+    for rule, leaf in leaves(json.loads(text), options.get("paths") or {"*": options.get("items", "redact")}):
         if rule == "free_text":
             traces.add_personal(leaf, item.use.column.path)
         elif rule != "keep":
             traces.add(leaf, item.use.column.path)
 
 
-def _stream(cursor: Any, planned: TablePlan, columns: list[str]) -> Iterator[tuple[Any, ...]]:
-    yield from rows(cursor.connection, _select(planned.table, columns))
+def _stream(cursor: Any, planned: TablePlan, traced: list[Masked]) -> Iterator[tuple[Any, ...]]:
+    yield from rows(cursor.connection, _select(planned.table, [item.use.column for item in traced]))
 
 
-def _select(table: Table, columns: list[str]) -> sql.Composable:
-    return sql.SQL("SELECT {} FROM {}").format(
-        sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(name)) for name in columns),
-        sql.Identifier(*table.identifier),
+def _select(table: Table, columns: list[Column]) -> sql.Composable:
+    values = (
+        sql.SQL("to_json({})::text" if column.kind.endswith("[]") else "{}::text").format(sql.Identifier(column.name))
+        for column in columns
     )
+    return sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(values), sql.Identifier(*table.identifier))

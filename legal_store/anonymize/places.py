@@ -9,15 +9,12 @@ import psycopg2
 from psycopg2 import sql
 
 from legal_store.anonymize.catalog import Column
-from legal_store.anonymize.collecting import SEARCHED_BY_VALUE, rows
+from legal_store.anonymize.collecting import rows
 from legal_store.anonymize.planning import Plan, TablePlan
-from legal_store.anonymize.strategies import NUMBERS, TIMES
 from legal_store.schema.catalog import LEDGER_TABLES
 
 LONG_NUMBER = 10**11  # numbers from here on can be those of persons; a phone's nine digits are many an ordinary number
 LONG_NUMBERS = ("bigint", "numeric")
-NO_TEXT = {*NUMBERS, *TIMES, "boolean", "interval", "vector", "halfvec", "sparsevec"}
-NO_TEXT |= {"time without time zone", "time with time zone"}
 
 
 class Place(NamedTuple):
@@ -61,28 +58,22 @@ def _columns(connection: Any, plan: Plan) -> Iterator[Place]:
     for planned in plan.tables:
         masked = {item.name for item in planned.masked}
         for column in planned.table.columns.values():
-            if (column.kind in NO_TEXT and column.kind not in LONG_NUMBERS) or column.enumerated:
-                continue
-            is_masked = column.name in masked
-            yield Place(
-                column.path,
-                rows(connection, _cells_of(planned, column)),
-                MASKED if is_masked else KEPT,
-                is_masked,
-                by_value=column.kind in SEARCHED_BY_VALUE,
-            )
+            if (column.holds_text or column.kind in LONG_NUMBERS) and not column.enumerated:
+                is_masked = column.name in masked
+                cells = rows(connection, _cells_of(planned, column))
+                by_value = column.kind in ("uuid", "uuid[]")
+                yield Place(column.path, cells, MASKED if is_masked else KEPT, is_masked, by_value)
 
 
 def _statistics(cursor: Any, plan: Plan) -> Iterator[Place]:
     """Yield what the planner remembers of each column, value by value: joined they would make words of their own."""
     masked = {item.use.column.path for planned in plan.tables for item in planned.masked}
-    kinds = {column.path: column.kind for planned in plan.tables for column in planned.table.columns.values()}
+    columns = {column.path: column for planned in plan.tables for column in planned.table.columns.values()}
     cursor.execute(_STATISTICS)
     for path, found in cursor.fetchall():
-        if kinds.get(path) not in NO_TEXT:
-            yield Place(
-                f"planner statistics of {path}", iter([(text, 1) for text in found]), STATISTICS, path in masked
-            )
+        if path not in columns or columns[path].holds_text:
+            cells = iter([(text, 1) for text in found])
+            yield Place(f"planner statistics of {path}", cells, STATISTICS, path in masked)
 
 
 def _ledgers(cursor: Any) -> list[str]:
@@ -102,8 +93,16 @@ def _cells_of(planned: TablePlan, column: Column) -> sql.Composable:
     condition = (
         sql.SQL(">= {}").format(sql.Literal(LONG_NUMBER)) if column.kind in LONG_NUMBERS else sql.SQL("IS NOT NULL")
     )
-    return sql.SQL('SELECT {c}::text COLLATE "C", count(*) FROM {t} WHERE {c} {condition} GROUP BY 1').format(
-        c=sql.Identifier(column.name), t=sql.Identifier(*planned.table.identifier), condition=condition
+    # neighbours in an array make no words together
+    cell = sql.SQL("unnest({})" if column.kind.endswith("[]") else "{}").format(sql.Identifier(column.name))
+    return sql.SQL(
+        'SELECT cell COLLATE "C", count(*) FROM (SELECT {cell}::text AS cell FROM {t} WHERE {c} {condition}) AS t'
+        " WHERE cell IS NOT NULL GROUP BY 1"
+    ).format(
+        cell=cell,
+        c=sql.Identifier(column.name),
+        t=sql.Identifier(*planned.table.identifier),
+        condition=condition,
     )
 
 
@@ -119,26 +118,44 @@ GROUP BY 1
 """
 _CATALOGS = {
     "extended statistics": """
-        SELECT concat_ws(' ', most_common_vals::text) FROM pg_stats_ext
-        WHERE schemaname NOT IN ('pg_catalog', 'information_schema')""",
+        SELECT unnest(most_common_vals) FROM pg_stats_ext
+        WHERE schemaname NOT IN ('pg_catalog', 'information_schema')
+        UNION ALL SELECT unnest(pg_get_statisticsobjdef_expressions(oid)) FROM pg_statistic_ext
+        UNION ALL SELECT unnest(most_common_vals::text::text[]) FROM pg_stats_ext_exprs
+        UNION ALL SELECT unnest(histogram_bounds::text::text[]) FROM pg_stats_ext_exprs""",
     "comments": """
         SELECT description FROM pg_description d WHERE d.objoid >= 16384
           AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = d.objoid AND e.classid = d.classoid
                           AND e.deptype = 'e')
         UNION ALL SELECT description FROM pg_shdescription
-            WHERE objoid = (SELECT oid FROM pg_database WHERE datname = current_database())""",
+            WHERE objoid = (SELECT oid FROM pg_database WHERE datname = current_database())
+        UNION ALL SELECT label FROM pg_seclabel""",
     "functions": """
-        SELECT prosrc FROM pg_proc p WHERE p.oid >= 16384 AND p.pronamespace <> pg_my_temp_schema()
+        SELECT unnest(ARRAY[prosrc, pg_get_function_sqlbody(p.oid), pg_get_function_arguments(p.oid),
+                            array_to_string(proconfig, ' ')])
+        FROM pg_proc p WHERE p.oid >= 16384 AND p.pronamespace <> pg_my_temp_schema()
           AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = p.oid AND e.classid = 'pg_proc'::regclass
                           AND e.deptype = 'e')""",
     "views": """
         SELECT definition FROM pg_views WHERE schemaname NOT IN ('pg_catalog', 'information_schema')
-        UNION ALL SELECT definition FROM pg_matviews""",
-    "defaults, constraints and policies": """
+        UNION ALL SELECT definition FROM pg_matviews
+        UNION ALL SELECT definition FROM pg_rules WHERE schemaname NOT IN ('pg_catalog', 'information_schema')""",
+    "types": """
+        SELECT typdefault FROM pg_type WHERE oid >= 16384 UNION ALL SELECT enumlabel FROM pg_enum""",
+    "triggers, policies and publications": """
+        SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+        UNION ALL SELECT pg_get_expr(polqual, polrelid) FROM pg_policy
+        UNION ALL SELECT pg_get_expr(polwithcheck, polrelid) FROM pg_policy
+        UNION ALL SELECT pg_get_expr(prqual, prrelid) FROM pg_publication_rel""",
+    "defaults, constraints and indexes": """
         SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef
         UNION ALL SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'c' AND oid >= 16384
-        UNION ALL SELECT pg_get_expr(polqual, polrelid) FROM pg_policy
         UNION ALL SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indexrelid >= 16384""",
+    "foreign servers": """
+        SELECT unnest(srvoptions) FROM pg_foreign_server UNION ALL SELECT unnest(umoptions) FROM pg_user_mappings
+        UNION ALL SELECT unnest(fdwoptions) FROM pg_foreign_data_wrapper
+        UNION ALL SELECT unnest(ftoptions) FROM pg_foreign_table
+        UNION ALL SELECT unnest(attfdwoptions) FROM pg_attribute WHERE attfdwoptions IS NOT NULL""",
     "settings": """
         SELECT setting FROM pg_db_role_setting, unnest(setconfig) AS setting
         WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())""",

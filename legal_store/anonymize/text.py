@@ -33,6 +33,8 @@ _UUID = re.compile(r"[0-9a-fA-F][0-9a-fA-F]{7}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]
 _ENCODED = re.compile(r"[A-Za-z0-9+/_-][A-Za-z0-9+/_-]{7,}={0,2}")
 _HEXADECIMAL = re.compile(r"(?:[0-9a-fA-F]{2}){6,}")
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
+_FRAGMENT = re.compile("[^\x00-\x08\x0e-\x1f\x7f\ufffd]{6,}")
+_READABLE = frozenset(b"\t\n\r" + bytes(range(32, 127)))
 _LOOKALIKES = str.maketrans("авекмнорстухіјѕ" + "ıłøđßæ", "abekmhopctyxijs" + "ilodsa")
 _DIGIT_RUN = re.compile(r"\d(?<!\d\d)(?:[\s().,\-/_]{0,3}\d){6,}(?!\d)")
 _GROUP = re.compile(r"\d+")
@@ -272,7 +274,9 @@ _RECOGNISERS: tuple[tuple[str, str, int, re.Pattern[str], Callable[[re.Match[str
 
 def _decoded(token: str) -> Iterator[str]:
     if _HEXADECIMAL.fullmatch(token.removeprefix("x")):
-        yield from _as_text(bytes.fromhex(token.removeprefix("x")))
+        data = bytes.fromhex(token.removeprefix("x"))
+        decoded = list(_as_text(data))
+        yield from decoded or (_fragments(data) if token.startswith("x") else ())
     elif not token.isalpha() or not (token.islower() or token.istitle()):
         padded = token.rstrip("=").replace("-", "+").replace("_", "/")
         try:
@@ -289,3 +293,14 @@ def _as_text(data: bytes) -> Iterator[str]:
             continue
         if "\n" in text or "".join(_INVISIBLE.sub("", text).split()).isprintable():
             yield text
+
+
+def _fragments(data: bytes) -> Iterator[str]:
+    """Yield the readable pieces of bytes that are no text as a whole: in UTF-8, UTF-16, or the older 8-bit encoding."""
+    readable = sum(byte in _READABLE for byte in data)
+    if b"\x00" in data:
+        encoded = [(data, "utf-8"), (data, "utf-16-le"), (data[1:], "utf-16-le")]
+    else:
+        encoded = [(data, "utf-8")] + [(data, "cp1250")] * (readable > 0.7 * len(data))
+    for part, encoding in encoded:
+        yield f" {CELL} ".join(_FRAGMENT.findall(part.decode(encoding, "replace")))

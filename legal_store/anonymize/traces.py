@@ -26,6 +26,7 @@ from legal_store.anonymize.vocabulary import LOREM
 LEAST_SQUASHED = 8
 LEAST_WORD = 4
 LEAST_DIGITS = 7
+LEAST_NUMBER = 9  # digits of a number in a column of numbers: a phone's without its 0
 WINDOW = 32  # characters of a long value by which it is recognised: memory grows with them
 SENTENCE = 5  # words: shorter values are phrases that anybody may use
 IN_MASKED, IN_KEPT = 1, 2  # where a trace must not be
@@ -37,6 +38,7 @@ _SOLE_TRADER = re.compile(
     r"\b(p\.? ?f\.? ?a|i\.? ?[if]|[iî]ntreprindere (individual|familial)[aă]|persoan[aă] fizic[aă] autorizat[aă])\b\.?",
     re.IGNORECASE,
 )
+_ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}|[0-9a-f]*:[0-9a-f:.]*[0-9a-f]")
 _LOREM = squashed(folded(LOREM * 2))
 
 
@@ -143,10 +145,11 @@ class Traces:
         self._phrases = Phrases()
         self._weak_cells: dict[str, str] = {}
         self._exact: dict[str, str] = {}
+        self._addresses: dict[str, str] = {}
         self.left_out = 0
 
     def __len__(self) -> int:
-        exact = len(self._digits) + len(self._weak_cells) + len(self._exact)
+        exact = len(self._digits) + len(self._weak_cells) + len(self._exact) + len(self._addresses)
         return len(self._words) + len(self._pool_words) + len(self._short_names) + len(self._phrases) + exact
 
     def add(self, value: str, source: str, *, names: bool = False) -> None:
@@ -174,8 +177,24 @@ class Traces:
             self._add_digits(number, source)
 
     def add_exact(self, value: str, source: str) -> None:
-        """Take up a value that is one whole cell, such as a UUID."""
+        """Take up a UUID: a whole cell, or anywhere in a text."""
         self._exact[value] = source
+        self._phrases.add(squashed(value), Mark(NOWHERE, source))
+
+    def add_address(self, value: str, source: str) -> None:
+        """Take up an address of a network, or of a machine."""
+        self._addresses[value.partition("/")[0]] = source
+
+    def add_bytes(self, value: str, source: str) -> None:
+        """Take up bytes in hexadecimal, as what they say."""
+        for reading in readings(value):
+            self.add(reading, source)
+
+    def add_number(self, value: str, source: str) -> None:
+        """Take up a number that is long enough to be a person's."""
+        whole = value.partition(".")[0]
+        if len(whole) >= LEAST_NUMBER and whole.isdigit() and not value.partition(".")[2].strip("0"):
+            self._add_digits(whole, source)
 
     def add_row(self, names: list[str], source: str) -> None:
         """Take up the names of one row together, in both orders, as in an address made of them."""
@@ -217,6 +236,7 @@ class Traces:
             or (_source_of_any(self._pool_words, found) if where == IN_KEPT else "")
             or self._short_names.source_in(found, where)
             or (_source_of_any(self._digits, digit_runs(plain)) if self._digits else "")
+            or (_source_of_any(self._addresses, _ADDRESS.findall(plain)) if self._addresses else "")
             or (_source_of_any(self._weak_cells, joined.split(CELL)) if where == IN_MASKED else "")
             or self._phrases.source_in(joined, where)
         )
