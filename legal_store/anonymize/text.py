@@ -44,9 +44,10 @@ EMAIL = re.compile(r"[A-Za-z0-9._%+'-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
 IBAN_HEAD = re.compile(r"\d(?<=[A-Za-z]{2}\d)(?<![^\W_][A-Za-z]{2}\d)\d")
 CNP = re.compile(r"[1-9](?<!\d[1-9])(?:[ .\-/]?\d){12}(?!\d)")
 CUI = re.compile(r"R(?<!\wR)O ?(\d{2,10})\b")
-NAMED_CUI = re.compile(
-    r"[Cc](?<![^\W_][Cc])(?:\.? ?[Uu]\.? ?[Ii]|\.? ?[Ii]\.? ?[Ff]|od(?:ul)? (?:fiscal|unic de [îi]nregistrare))\b"
-    r"[ :.\-nr]{0,8}(?:[Rr][Oo] ?)?(?P<piece>\d{2,10})(?!\w)"
+NUMBER = re.compile(r"\d(?<!\d\d)\d{4,9}(?!\w)")
+_BEFORE_CUI = re.compile(
+    r"(?:^|[\W\d_])(?:c\.?u\.?i|c\.?i\.?f|cod(?:ul)? (?:fiscal|unic de [îi]nregistrare))\b[ :.\-nr]{0,8}(?:ro ?)?$",
+    re.IGNORECASE,
 )
 PHONE = re.compile(r"(?<![\w.])(?:\+?\d{1,3}[ .\-]?)?(?:\(?0?\d{2,4}\)?[ .\-/]?)\d{3}[ .\-]?\d{3,4}(?!\w)")
 ROMANIAN_PHONE = re.compile(
@@ -182,6 +183,8 @@ def recognised(text: str) -> list[Recognised]:
         text = text.translate(_ALIKE)
     found: list[Recognised] = []
     amount = len(digits(text))
+    if amount < 5 and "@" not in text and "RO" not in text:
+        return []
     for kind, mark, least_digits, pattern, span in _RECOGNISERS:
         position = 0
         while mark in text and amount >= least_digits and (match := pattern.search(text, position)):
@@ -225,13 +228,8 @@ _NONE: Span = (0, 0)
 
 
 def _span_if(right: Callable[[str], bool]) -> Callable[[re.Match[str]], Span]:
-    """Return what gives the span of a match, or of the piece of it that counts, where its text is `right`."""
-
-    def span(match: re.Match[str]) -> Span:
-        piece: int | str = "piece" if "piece" in match.re.groupindex else 0
-        return match.span(piece) if right(match.group(piece)) else _NONE
-
-    return span
+    """Return what gives the span of a match whose text is `right`."""
+    return lambda match: match.span() if right(match.group()) else _NONE
 
 
 def _iban_span(match: re.Match[str]) -> Span:
@@ -245,6 +243,11 @@ def _iban_span(match: re.Match[str]) -> Span:
 @lru_cache
 def _iban_of(length: int) -> re.Pattern[str]:
     return re.compile(rf"(?:[A-Za-z0-9][ .\-/]{{0,2}}){{{length - 1}}}[A-Za-z0-9](?![A-Za-z0-9])")
+
+
+def _named_cui_span(match: re.Match[str]) -> Span:
+    before = match.string[max(0, match.start() - 45) : match.start()]
+    return match.span() if _BEFORE_CUI.search(before) and valid_cui(match.group()) else _NONE
 
 
 def _phone_span(match: re.Match[str]) -> Span:
@@ -263,10 +266,10 @@ def _plausible_phone(text: str) -> bool:
 # the text that has any of a kind holds at least this mark and this many digits
 _RECOGNISERS: tuple[tuple[str, str, int, re.Pattern[str], Callable[[re.Match[str]], Span]], ...] = (
     ("email", "@", 0, EMAIL, _span_if(lambda text: True)),
-    ("iban", "", 4, IBAN_HEAD, _iban_span),
+    ("iban", "", 8, IBAN_HEAD, _iban_span),
     ("cnp", "", 13, CNP, _span_if(lambda text: valid_cnp(digits(text)))),
     ("cui", "RO", 2, CUI, _span_if(valid_cui)),
-    ("cui", "", 2, NAMED_CUI, _span_if(valid_cui)),
+    ("cui", "", 5, NUMBER, _named_cui_span),
     ("phone", "", 9, ROMANIAN_PHONE, _phone_span),
     ("phone", "", 9, PHONE, _phone_span),
 )

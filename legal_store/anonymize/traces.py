@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from legal_store.anonymize.text import (
@@ -47,6 +48,11 @@ class Mark(NamedTuple):
 
     where: int
     source: str
+
+
+@lru_cache  # hundreds of thousands of traces share a few marks
+def _mark(where: int, source: str) -> Mark:
+    return Mark(where, source)
 
 
 class Phrases:
@@ -169,7 +175,7 @@ class Traces:
         for piece in recognised(text):
             joined = squashed(folded(piece.text))
             if piece.kind == "iban" or (piece.kind == "email" and not is_reserved(piece.text)):
-                self._phrases.add(joined, Mark(NOWHERE, source))
+                self._phrases.add(joined, _mark(NOWHERE, source))
             elif piece.kind in ("cnp", "phone"):
                 self._add_digits(joined, source)
         number = digits(text)
@@ -179,7 +185,7 @@ class Traces:
     def add_exact(self, value: str, source: str) -> None:
         """Take up a UUID: a whole cell, or anywhere in a text."""
         self._exact[value] = source
-        self._phrases.add(squashed(value), Mark(NOWHERE, source))
+        self._phrases.add(squashed(value), _mark(NOWHERE, source))
 
     def add_address(self, value: str, source: str) -> None:
         """Take up an address of a network, or of a machine."""
@@ -250,9 +256,9 @@ class Traces:
             where &= IN_MASKED
         if len(joined) > 2 * WINDOW and where == NOWHERE:
             for start in (0, (len(joined) - WINDOW) // 2, len(joined) - WINDOW):
-                self._phrases.add(joined[start : start + WINDOW], Mark(NOWHERE, source))
+                self._phrases.add(joined[start : start + WINDOW], _mark(NOWHERE, source))
         elif len(found) > 1:
-            self._phrases.add(joined, Mark(where if len(found) >= SENTENCE else where & IN_MASKED, source))
+            self._phrases.add(joined, _mark(where if len(found) >= SENTENCE else where & IN_MASKED, source))
         elif where & IN_MASKED:
             self._weak_cells[joined] = source
 
@@ -277,8 +283,8 @@ class Traces:
                 (self._pool_words if word in self._pools else self._words)[word] = source
 
     def _mark_of(self, found: list[str], source: str) -> Mark:
-        dealt = all(word in self._pools or word in self._ordinary for word in found)
-        return Mark(IN_KEPT if dealt else NOWHERE, source)
+        dealt = bool(self._pools) and all(word in self._pools or word in self._ordinary for word in found)
+        return _mark(IN_KEPT if dealt else NOWHERE, source)
 
 
 def _words_of(texts: Iterable[str]) -> set[str]:
