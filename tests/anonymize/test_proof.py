@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from contextlib import closing
 from typing import Any
@@ -10,7 +11,7 @@ import psycopg2
 import pytest
 
 from legal_store.anonymize import Rules, anonymize, new_key
-from legal_store.anonymize.entities import Entities
+from legal_store.anonymize.entities import Entities, is_identifier
 from legal_store.anonymize.rules import Rule
 from legal_store.anonymize.text import CELL, folded, recognised
 from legal_store.anonymize.traces import Traces
@@ -166,3 +167,34 @@ def test_an_address_at_a_domain_that_ends_like_the_reserved_one_is_personal() ->
     traces = Traces()
     traces.add_personal("ion@mail.example.com", "tasks.description")
     assert len(traces) == 0
+
+
+def test_keys_of_json_that_are_data_are_replaced_and_their_shape_stays(demo: Any, rules: Rules) -> None:
+    run(demo, "UPDATE users SET first_name = 'Zenobia', last_name = 'Kaufmann' WHERE role = 'Partner'")
+    held = {
+        "otilia@firma-reala.ro": "x",
+        CNP: 1,
+        PHONE: {"Otilia Marcus": True},
+        "Zenobia": [],
+        "home_phone": {"a b": 1},
+    }
+    run(demo, "UPDATE clients SET contact_info = %s", json.dumps(held))
+    run(demo, "ALTER TABLE clients ADD tags text[] DEFAULT '{urgent matter,b}'")
+    listed = {("clients", "tags"): Rule("clients", "tags", "array", {"items": "free_text"})}
+    anonymize(demo, rules._replace(columns={**rules.columns, **listed}), new_key())
+    ((masked, tags),) = run(demo, "SELECT DISTINCT contact_info::text, tags FROM clients")
+    assert tags == ["urgent matter", "b"]
+    shape = re.sub(r"key_[0-9a-f]{12}", "K", masked).replace('"[redacted]"', "R")
+    assert sorted(re.findall(r"[^{},]+(?:\{[^}]*\})?", shape.strip("{}").replace(" ", ""))) == sorted(
+        ['"K":R', '"K":0', '"K":{"K":true}', '"K":[]', '"home_phone":{"K":0}']
+    )
+
+
+@pytest.mark.parametrize("key", ["contact_email", "addressLine2", "x-ray", "_id", "Note"])
+def test_a_key_that_a_program_chose_is_an_identifier(key: str) -> None:
+    assert is_identifier(key)
+
+
+@pytest.mark.parametrize("key", ["Ana Rus", "a@b.ro", "0722345678", "Ștefan", "IBAN_RO49AAAA1B31007593840000", ""])
+def test_a_key_that_is_data_is_none(key: str) -> None:
+    assert not is_identifier(key)
