@@ -133,8 +133,11 @@ SELECT a.attrelid::bigint, a.attname, format_type(b.root, NULL), format_type(a.a
             THEN nullif(greatest(a.atttypmod, b.typmod), -1) - 4 END,
        a.attnotnull OR t.typnotnull, a.attgenerated <> '',
        r.typtype = 'e'
-       OR EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = a.attrelid AND k.contype = 'c'
-                  AND k.conkey = ARRAY[a.attnum] AND pg_get_constraintdef(k.oid) ~ '= ANY \\(|IN \\(')
+       OR EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = a.attrelid AND k.contype = 'c' AND k.convalidated
+                  AND k.conkey = ARRAY[a.attnum] AND replace(
+                      regexp_replace(pg_get_constraintdef(k.oid), '::[a-z ]+(\\[\\])?|[()]', '', 'g'),
+                      quote_ident(a.attname), '$')
+                      ~ '^CHECK (\\$ IS NULL OR )?\\$ ?= ANY ARRAY\\[[^]]*\\]( OR \\$ IS NULL)?$')
 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid JOIN base b ON b.oid = a.atttypid
 JOIN pg_type r ON r.oid = b.root
 WHERE a.attnum > 0 AND NOT a.attisdropped

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg2 import sql
 
@@ -25,18 +25,35 @@ def collect(cursor: Any, plan: Plan, *, progress: Callable[[str], None] = lambda
     traces = Traces(ordinary, _own_words(plan, from_pool=True), _product(cursor, plan))
     for planned in plan.changing:
         progress(planned.table.name)
-        traced = [item for item in planned.masked if _is_traced(item)]
-        if not traced:
-            continue
-        names = [place for place, item in enumerate(traced) if item.names]
-        takers = [_taker(traces, item) for item in traced]
-        for row in _stream(cursor, planned, traced):
-            for take, value in zip(takers, row, strict=True):
-                if value:
-                    take(value)
-            if len(names) > 1:
-                traces.add_row([row[place] for place in names], planned.table.name)
+        if parts := [part for item in planned.masked if _is_traced(item) for part in _parts(traces, item)]:
+            _collect(cursor, traces, planned.table, parts)
     return traces
+
+
+class _Part(NamedTuple):
+    """What of a column leaves traces, whether it is names, and what takes it up."""
+
+    value: sql.Composable
+    names: bool
+    take: Callable[[str], None]
+
+
+def _parts(traces: Traces, item: Masked) -> Iterator[_Part]:
+    column = item.use.column
+    shape = "to_json({})" if column.kind.endswith("[]") else "{}"
+    whole = ((sql.SQL(shape).format(item.use.value), item.names),)
+    for value, names in item.strategy.traces(item.use) if item.strategy.traces else whole:
+        yield _Part(value, names, _taker(traces, item, names))
+
+
+def _collect(cursor: Any, traces: Traces, table: Table, parts: list[_Part]) -> None:
+    names = [place for place, part in enumerate(parts) if part.names]
+    for row in rows(cursor.connection, _select(table, [part.value for part in parts])):
+        for part, value in zip(parts, row, strict=True):
+            if value:
+                part.take(value)
+        if len(names) > 1:
+            traces.add_row([row[place] for place in names], table.name)
 
 
 def rows(connection: Any, query: sql.Composable) -> Iterator[tuple[Any, ...]]:
@@ -66,7 +83,7 @@ def _product(cursor: Any, plan: Plan) -> frozenset[str]:
         for planned in plan.tables
         if not planned.table.of_a_firm
         for column in _kept_texts(planned)
-        for (value,) in rows(cursor.connection, _select(planned.table, [column]))
+        for (value,) in rows(cursor.connection, _select(planned.table, [sql.Identifier(column.name)]))
         if value and len(list(each_word(plain := folded(value)))) >= SENTENCE
     )
 
@@ -84,7 +101,7 @@ def _is_traced(item: Masked) -> bool:
     return not item.strategy.keeps_values and (column.holds_text or numbers)
 
 
-def _taker(traces: Traces, item: Masked) -> Callable[[str], None]:
+def _taker(traces: Traces, item: Masked, names: bool) -> Callable[[str], None]:
     kind, source = item.use.column.kind, item.use.column.path
     if kind.startswith("json") or kind.endswith("[]"):
         return lambda text: _take_leaves(traces, text, item)
@@ -99,7 +116,7 @@ def _taker(traces: Traces, item: Masked) -> Callable[[str], None]:
     }
     if kind in by_kind:
         return lambda text: by_kind[kind](text, source)
-    return lambda text: traces.add(text, source, names=item.names)
+    return lambda text: traces.add(text, source, names=names)
 
 
 def _take_leaves(traces: Traces, text: str, item: Masked) -> None:
@@ -112,13 +129,7 @@ def _take_leaves(traces: Traces, text: str, item: Masked) -> None:
             traces.add(leaf, item.use.column.path)
 
 
-def _stream(cursor: Any, planned: TablePlan, traced: list[Masked]) -> Iterator[tuple[Any, ...]]:
-    yield from rows(cursor.connection, _select(planned.table, [item.use.column for item in traced]))
-
-
-def _select(table: Table, columns: list[Column]) -> sql.Composable:
-    values = (
-        sql.SQL("to_json({})::text" if column.kind.endswith("[]") else "{}::text").format(sql.Identifier(column.name))
-        for column in columns
+def _select(table: Table, values: list[sql.Composable]) -> sql.Composable:
+    return sql.SQL("SELECT {} FROM {} AS t").format(
+        sql.SQL(", ").join(sql.SQL("({})::text").format(value) for value in values), sql.Identifier(*table.identifier)
     )
-    return sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(values), sql.Identifier(*table.identifier))

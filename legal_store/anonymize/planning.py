@@ -132,8 +132,9 @@ def _bound(rule: Rule, column: Column, table: Table) -> Masked:
             options[option], int | float if isinstance(default, float) else type(default)
         ):
             raise ValueError(f"{option} must be {type(default).__name__}, not {options[option]!r}")
-    if "per" in options and options["per"] not in table.columns:
-        raise ValueError(f"per = {options['per']!r} is no column of {table.name}")
+    for option in ("per", "field"):
+        if option in options and options[option] not in table.columns:
+            raise ValueError(f"{option} = {options[option]!r} is no column of {table.name}")
     return Masked(strategy, Use(column, options), rule.names)
 
 

@@ -49,8 +49,9 @@ class Strategy(NamedTuple):
 
     `injective`: different values, or different rows, get different results. `longest` says how many characters a
     result may have, None that it is as long as the original. `words` are what it makes values of, which are no trace of
-    anybody; those of a `pool` of names are somebody's, too, where a column is kept. Exactly one of `expression` and
-    `convert` is there.
+    anybody; those of a `pool` of names are somebody's, too, where a column is kept. `traces` says what of a column
+    leaves traces, and whether it is names, where that is not all of it. Exactly one of `expression` and `convert` is
+    there.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Strategy(NamedTuple):
     join: Callable[[Use, str], sql.Composable] | None = None
     words: Callable[[dict[str, Any]], str] = lambda options: ""
     pool: bool = False
+    traces: Callable[[Use], tuple[tuple[sql.Composable, bool], ...]] | None = None
     problem: Callable[[Use], str] = lambda use: ""
 
     def fits(self, kind: str) -> bool:
@@ -229,6 +231,37 @@ def _date_shift(use: Use) -> sql.Composable:
         days=sql.Literal(days),
         unit=sql.SQL("1") if use.column.kind == "date" else sql.SQL("interval '1 day'"),
         kind=sql.SQL(use.column.kind),
+    )
+
+
+_PLAIN = (
+    r"^([A-Za-z_]{1,40}|-?\d{1,12}(\.\d{1,6})?|\d{4}-\d\d-\d\d([ T][\d:.+]{2,24}Z?)?"
+    r"|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$"
+)
+
+
+def _is_plain(use: Use) -> sql.Composable:
+    """Return the condition under which a logged value stays: its field may, and it looks like what such fields hold."""
+    return sql.SQL("coalesce({field} = ANY ({keep}::text[]) AND {value} ~ {plain}, false)").format(
+        field=sql.Identifier("t", use.options["field"]),
+        keep=sql.Literal(list(use.options["keep"])),
+        value=use.value,
+        plain=sql.Literal(_PLAIN),
+    )
+
+
+def _logged(use: Use) -> sql.Composable:
+    return sql.SQL("CASE WHEN {} THEN {} ELSE '[redacted]' END").format(_is_plain(use), use.value)
+
+
+def _logged_traces(use: Use) -> tuple[tuple[sql.Composable, bool], ...]:
+    names = sql.SQL("coalesce({} = ANY ({}::text[]), false)").format(
+        sql.Identifier("t", use.options["field"]), sql.Literal(list(use.options["people"]))
+    )
+    gone = sql.SQL("CASE WHEN NOT {} AND {} THEN {} END")
+    return (
+        (gone.format(_is_plain(use), names, use.value), True),
+        (gone.format(_is_plain(use), sql.SQL("NOT {}").format(names), use.value), False),
     )
 
 
@@ -425,6 +458,16 @@ def _built_in() -> tuple[Strategy, ...]:
             survives_lower=True,
             longest=_hex_length(32),
             words=lambda options: "https files example com pdf docx doc odt txt xlsx jpg png",
+        ),
+        Strategy(
+            "logged",
+            "old and new values of a log: those of fields in `keep` stay where they are a word, number, date or id",
+            ("text", "character varying"),
+            _logged,
+            options={"field": REQUIRED, "keep": [], "people": []},
+            longest=lambda use: 10,
+            words=lambda options: "redacted",
+            traces=_logged_traces,
         ),
         Strategy("random_vector", "a random embedding", ("vector", "halfvec"), _vector, deterministic=False,
                  problem=_vector_problem),

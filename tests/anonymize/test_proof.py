@@ -198,3 +198,30 @@ def test_a_key_that_a_program_chose_is_an_identifier(key: str) -> None:
 @pytest.mark.parametrize("key", ["Ana Rus", "a@b.ro", "0722345678", "Ștefan", "IBAN_RO49AAAA1B31007593840000", ""])
 def test_a_key_that_is_data_is_none(key: str) -> None:
     assert not is_identifier(key)
+
+
+def test_old_and_new_values_of_a_log_stay_where_their_field_holds_nothing_personal(demo: Any, rules: Rules) -> None:
+    planted = {
+        "client": "Zenovia Rachieru", "judge_name": "Judecător Radu Câlnău", "status": "Active", "value": "3400000.00",
+        "opened_date": "2024-01-15", "priority": "sunați-l pe Ion", "title": "Divorț", "next_hearing_date": None,
+    }  # fmt: skip
+    for field, value in planted.items():
+        run(demo, "INSERT INTO case_audit_logs (firm_id, case_id, action, field_name, old_value, new_value)"
+            " SELECT firm_id, id, 'Planted', %s, %s, %s FROM cases LIMIT 1", field, value, value)  # fmt: skip
+    run(demo, "INSERT INTO user_audit_logs (firm_id, action, old_value, new_value)"
+        " SELECT id, 'RoleChanged', 'Partner', 'Zenovia Rachieru' FROM firms")  # fmt: skip
+    anonymize(demo, rules, new_key())
+    logged = run(demo, "SELECT field_name, old_value, new_value FROM case_audit_logs WHERE action = 'Planted'")
+    stays = {"status", "value", "opened_date", "next_hearing_date"}
+    assert {field: old for field, old, _ in logged} == {
+        field: value if field in stays else "[redacted]" for field, value in planted.items()
+    }
+    assert all(old == new for _, old, new in logged)
+    newest = "SELECT old_value, new_value FROM user_audit_logs ORDER BY created_at DESC LIMIT 1"
+    assert run(demo, newest) == [("Partner", "[redacted]")]
+
+
+def test_a_former_name_in_a_log_is_found_in_kept_columns(demo: Any, rules: Rules) -> None:
+    run(demo, "UPDATE cases SET court_name = 'la dl. Câlnău'")
+    with pytest.raises(LeakError, match=r"cases\.court_name: \d+ cells hold what was in case_audit_logs\.old_value"):
+        anonymize(demo, rules, new_key())
