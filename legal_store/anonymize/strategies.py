@@ -198,9 +198,14 @@ def _realistic(what: str, purpose: str) -> Strategy:
 
 
 def _digits(use: Use) -> sql.Composable:
-    return sql.SQL("pg_temp.permuted_digits({}, {}::text, k.inner_pad, k.outer_pad)").format(
+    permuted = sql.SQL("pg_temp.permuted_digits({}, {}::text, k.inner_pad, k.outer_pad)").format(
         sql.Literal(use.options["concept"]), use.value
     )
+    # each word's letters are moved by what follows from the digits, so that equal digits keep different words apart
+    only_digits = sql.SQL(r"regexp_replace({}, '\D', '', 'g')").format(use.value)
+    return sql.SQL(
+        r"CASE WHEN {v} ~ '\d' AND {v} ~ '[[:alpha:]]{{3}}' THEN pg_temp.permuted_words({p}, {k}) ELSE {p} END"
+    ).format(v=use.value, p=permuted, k=keyed("words", only_digits))
 
 
 def _permuted_number(use: Use) -> sql.Composable:
