@@ -42,7 +42,7 @@ _LEAST_DIGITS, _MOST_DIGITS = 7, 24  # of what is looked at as one number
 
 EMAIL = re.compile(r"[A-Za-z0-9._%+'-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
 IBAN_HEAD = re.compile(r"\d(?<=[A-Za-z]{2}\d)(?<![^\W_][A-Za-z]{2}\d)\d")
-CNP = re.compile(r"[1-9](?<!\d[1-9])(?:[ .\-/]?\d){12}(?!\d)")
+CNP = re.compile(r"[1-9](?<![\da-f][1-9])(?:[ .\-/]?\d){12}(?![^\W_])")
 CUI = re.compile(r"R(?<!\wR)O ?(\d{2,10})\b")
 NUMBER = re.compile(r"\d(?<!\d\d)\d{4,9}(?!\w)")
 _BEFORE_CUI = re.compile(
@@ -55,6 +55,7 @@ ROMANIAN_PHONE = re.compile(
     r"|(?<=4)0[ .\-/]{0,2}|(?<=0))[237](?:[ .\-/()]{0,2}\d){8}(?!\w)"
 )
 _BEFORE_PHONE = re.compile(r"(?:^|[\W\d_])(?:tel|telefon|mobil|mob|fax|phone|nr|t|f|m)?$", re.IGNORECASE)
+_DIGEST = re.compile(r"[0-9a-f]{4,}[a-f][0-9a-f]*")
 _DATE = re.compile(r"\d\d?([./\-])\d\d?\1(?:19|20)\d\d(?!\d)")
 _DECIMAL = re.compile(r"0\.\d+")
 _IBAN_COUNTRIES = """
@@ -185,6 +186,8 @@ def recognised(text: str) -> list[Recognised]:
     amount = len(digits(text))
     if amount < 5 and "@" not in text and "RO" not in text:
         return []
+    if amount > 8 and text.count("-") > 3:
+        found += [Recognised("uuid", *match.span(), match.group()) for match in _UUID.finditer(text)]
     for kind, mark, least_digits, pattern, span in _RECOGNISERS:
         position = 0
         while mark in text and amount >= least_digits and (match := pattern.search(text, position)):
@@ -192,7 +195,7 @@ def recognised(text: str) -> list[Recognised]:
             position = max(end, match.start() + 1)
             if end and all(end <= other.start or start >= other.end for other in found):
                 found.append(Recognised(kind, start, end, text[start:end]))
-    return sorted(found, key=lambda item: item.start)
+    return sorted((piece for piece in found if piece.kind != "uuid"), key=lambda item: item.start)
 
 
 def valid_cnp(text: str) -> bool:
@@ -237,7 +240,10 @@ def _iban_span(match: re.Match[str]) -> Span:
     text, start = match.string, match.start() - 2
     length = _IBAN_LENGTHS.get(text[start : start + 2].upper())
     whole = _iban_of(length).match(text, start) if length else None
-    return whole.span() if whole and valid_iban(whole.group()) else _NONE
+    if whole is None or not valid_iban(whole.group()):
+        return _NONE
+    # one in some ten thousand hexadecimal digests would be an IBAN in small letters, if any could
+    return _NONE if _DIGEST.fullmatch(squashed(whole.group())) else whole.span()
 
 
 @lru_cache

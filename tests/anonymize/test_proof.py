@@ -148,7 +148,7 @@ def test_a_number_is_recognised_however_it_is_written(kind: str, text: str) -> N
     [
         "07.03.2024 10:15", "02-03-2024 14:00", "0.712345678", "2024-01-15 10:15:30", "dosarul 1234/62/2024",
         "f0722345678a", "1850312089017", "v10.0722345678", "CIF 361578", "id12 abcd efgh ijkl mnop",
-        "30.000.000,00 lei", "550e8400-e29b-41d4-a716-446655440000",
+        "ad79c1e2f3a4b5c6d7e8f9a0", "30.000.000,00 lei", "550e8400-e29b-41d4-a716-446655440000",
     ],
 )  # fmt: skip
 def test_a_date_or_an_ordinary_number_is_nobodys(text: str) -> None:
