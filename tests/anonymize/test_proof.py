@@ -182,12 +182,18 @@ def test_keys_of_json_that_are_data_are_replaced_and_their_shape_stays(demo: Any
     run(demo, "ALTER TABLE clients ADD tags text[] DEFAULT '{urgent matter,b}'")
     listed = {("clients", "tags"): Rule("clients", "tags", "array", {"items": "free_text"})}
     anonymize(demo, rules._replace(columns={**rules.columns, **listed}), new_key())
-    ((masked, tags),) = run(demo, "SELECT DISTINCT contact_info::text, tags FROM clients")
+    ((masked, tags),) = run(demo, "SELECT contact_info, tags FROM clients LIMIT 1")
     assert tags == ["urgent matter", "b"]
-    shape = re.sub(r"key_[0-9a-f]{12}", "K", masked).replace('"[redacted]"', "R")
-    assert sorted(re.findall(r"[^{},]+(?:\{[^}]*\})?", shape.strip("{}").replace(" ", ""))) == sorted(
-        ['"K":R', '"K":0', '"K":{"K":true}', '"K":[]', '"home_phone":{"K":0}']
+    assert shape(masked) == shape(
+        {"key_1": "[redacted]", "key_2": 0, "key_3": {"key_4": True}, "key_5": [], "home_phone": {"key_6": 0}}
     )
+
+
+def shape(value: Any) -> Any:
+    """Return JSON with its keys in order, those that were made all alike."""
+    if not isinstance(value, dict):
+        return value
+    return sorted((re.sub(r"key_[0-9a-f]+", "key", key), repr(shape(item))) for key, item in value.items())
 
 
 @pytest.mark.parametrize("key", ["contact_email", "addressLine2", "x-ray", "_id", "Note"])
