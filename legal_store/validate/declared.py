@@ -14,7 +14,7 @@ from peewee import ForeignKeyField
 from legal_store.schema.fields import EnumField, ReferenceField, TimestampField
 from legal_store.schema.objects import Check as Rule
 from legal_store.schema.objects import Index, Schema, Unique
-from legal_store.validate.checks import Check, Outcome, failed, no_rows, passed
+from legal_store.validate.checks import Check, Outcome, failed, no_rows, passed, statements
 
 FUTURE = "interval '5 minutes'"
 # moments that may lie ahead of us
@@ -63,18 +63,15 @@ def _constraints(schema: Schema) -> Check:
         missing = sorted(wanted - {name for (name,) in cursor.fetchall()})
         return failed("constraints are missing or not valid", missing) if missing else passed()
 
-    return Check("constraints", "Is every declared constraint there and valid?", run, _validate_constraints)
+    return Check("constraints", "Is every declared constraint there and valid?", run, statements(_NOT_VALID))
 
 
-def _validate_constraints(cursor: Any) -> str:
-    cursor.execute(
-        "SELECT format('ALTER TABLE %s VALIDATE CONSTRAINT %I', conrelid::regclass, conname) FROM pg_constraint"
-        " WHERE NOT convalidated AND connamespace = 'public'::regnamespace"
-    )
-    statements = [statement for (statement,) in cursor.fetchall()]
-    for statement in statements:
-        cursor.execute(statement)
-    return f"{len(statements)} constraints validated"
+_NOT_VALID = (
+    "SELECT r.relname || '.' || k.conname,"
+    " format('ALTER TABLE %s VALIDATE CONSTRAINT %I', k.conrelid::regclass, k.conname)"
+    " FROM pg_constraint k JOIN pg_class r ON r.oid = k.conrelid"
+    " WHERE NOT k.convalidated AND k.connamespace = 'public'::regnamespace ORDER BY 1"
+)
 
 
 def _constraint_names(model: Any) -> Iterator[str]:

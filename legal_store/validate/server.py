@@ -6,11 +6,26 @@ from collections.abc import Iterator
 from typing import Any
 
 from legal_store.schema.objects import Schema
-from legal_store.validate.checks import Check, Outcome, failed, no_rows, passed, skipped
+from legal_store.validate.checks import Check, Outcome, failed, no_rows, passed, skipped, statements
 
 _INVALID = (
-    "SELECT format('%s', i.indexrelid::regclass) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
+    "FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
     " WHERE c.relnamespace = 'public'::regnamespace AND NOT (i.indisvalid AND i.indisready)"
+)
+# what a concurrent rebuild that broke off leaves behind is a double of an index that is there
+_REBUILDS = (
+    "SELECT i.indexrelid::regclass::text, format(CASE WHEN c.relname ~ '_cc(new|old)[0-9]*$' THEN 'DROP INDEX %s'"
+    f" ELSE 'REINDEX INDEX %s' END, i.indexrelid::regclass) {_INVALID} ORDER BY 1"
+)
+# 'R' fires for replicated changes only, which is as good as off; a foreign key works by triggers of its own
+_DISABLED = (
+    "FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid LEFT JOIN pg_constraint k ON k.oid = t.tgconstraint"
+    " WHERE c.relnamespace = 'public'::regnamespace AND t.tgenabled IN ('D', 'R')"
+)
+_TRIGGER = "c.relname || '.' || t.tgname || coalesce(' of the foreign key ' || k.conname, '')"
+_ENABLINGS = (
+    f"SELECT {_TRIGGER}, format('ALTER TABLE %s ENABLE TRIGGER %I', t.tgrelid::regclass, t.tgname)"
+    f" {_DISABLED} ORDER BY 1"
 )
 
 
@@ -18,15 +33,18 @@ def checks_of_server(schema: Schema) -> Iterator[Check]:
     """Yield the checks of what PostgreSQL keeps besides rows."""
     yield _extensions(schema)
     yield _declared_objects(schema)
-    invalid = no_rows("invalid indexes", "indexes are invalid: a concurrent build or rebuild broke off", _INVALID)
-    yield invalid._replace(fix=_rebuild_invalid)
+    invalid = no_rows(
+        "invalid indexes",
+        "indexes are invalid: a concurrent build or rebuild broke off",
+        f"SELECT i.indexrelid::regclass {_INVALID}",
+    )
+    yield invalid._replace(remedies=statements(_REBUILDS))
     disabled = no_rows(
         "disabled triggers",
-        "triggers of ours are switched off",
-        "SELECT tgrelid::regclass || '.' || tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
-        " WHERE c.relnamespace = 'public'::regnamespace AND t.tgenabled = 'D'",
+        "triggers are switched off, those of foreign keys too",
+        f"SELECT {_TRIGGER} {_DISABLED}",
     )
-    yield disabled._replace(fix=_enable_triggers)
+    yield disabled._replace(remedies=statements(_ENABLINGS))
     yield Check("index corruption", "Does every index agree with its table (amcheck)?", _amcheck)
 
 
@@ -48,33 +66,14 @@ def _declared_objects(schema: Schema) -> Check:
 
     def run(cursor: Any) -> Outcome:
         cursor.execute(
-            "SELECT r.relname || '.' || t.tgname FROM pg_trigger t JOIN pg_class r ON r.oid = t.tgrelid"
-            " UNION ALL SELECT r.relname || '.' || p.polname FROM pg_policy p JOIN pg_class r ON r.oid = p.polrelid"
+            "SELECT c.relname || '.' || o.name FROM pg_class c JOIN"
+            " (SELECT tgrelid, tgname FROM pg_trigger UNION ALL SELECT polrelid, polname FROM pg_policy) o (oid, name)"
+            " USING (oid) WHERE c.relnamespace = 'public'::regnamespace"
         )
         missing = sorted(wanted - {name for (name,) in cursor.fetchall()})
         return failed("triggers or policies are missing", missing) if missing else passed()
 
     return Check("triggers and policies", "Is every declared trigger and policy there?", run)
-
-
-def _rebuild_invalid(cursor: Any) -> str:
-    cursor.execute(_INVALID)
-    names = [name for (name,) in cursor.fetchall()]
-    for name in names:
-        cursor.execute(f"REINDEX INDEX {name}")
-    return f"{len(names)} indexes rebuilt"
-
-
-def _enable_triggers(cursor: Any) -> str:
-    cursor.execute(
-        "SELECT format('ALTER TABLE %s ENABLE TRIGGER %I', tgrelid::regclass, tgname) FROM pg_trigger t"
-        " JOIN pg_class c ON c.oid = t.tgrelid WHERE c.relnamespace = 'public'::regnamespace AND tgenabled = 'D'"
-        " AND NOT tgisinternal"
-    )
-    statements = [statement for (statement,) in cursor.fetchall()]
-    for statement in statements:
-        cursor.execute(statement)
-    return f"{len(statements)} triggers switched on"
 
 
 def _amcheck(cursor: Any) -> Outcome:

@@ -12,7 +12,7 @@ import pytest
 from legal_store.config import Settings, Url
 from legal_store.database import all_firms, db
 from legal_store.seeding import seed
-from legal_store.validate import Status, fix, validate
+from legal_store.validate import Status, fix, mending, validate
 from tests.conftest import CHECKOUT, Cluster
 
 # past every trigger and foreign key, as a load with triggers switched off does
@@ -206,7 +206,62 @@ def test_what_is_safe_to_mend_is_mended(healthy: Any, statements: str, check: st
     corrupt(healthy, statements)
     report = validate(healthy)
     assert check in {result.name for result in report.failures}
-    assert check in fix(healthy, report)
+    assert {(mending.check, mending.done) for mending in fix(healthy, report)} == {(check, True)}
+    assert failures(healthy) == set()
+
+
+def test_one_that_cannot_be_mended_is_named_and_stops_no_other(healthy: Any) -> None:
+    corrupt(
+        healthy,
+        "ALTER TABLE clients ADD CONSTRAINT a_broken CHECK (name = '') NOT VALID;"
+        " ALTER TABLE tasks DROP CONSTRAINT tasks_case_id_fkey; ALTER TABLE tasks ADD CONSTRAINT tasks_case_id_fkey"
+        " FOREIGN KEY (case_id, firm_id) REFERENCES cases (id, firm_id) ON DELETE CASCADE NOT VALID;"
+        " UPDATE skills SET usage_count = usage_count + 1",
+    )
+    found = {mending.object: mending for mending in fix(healthy, validate(healthy))}
+    assert {name: mending.done for name, mending in found.items()} == {
+        "clients.a_broken": False,
+        "tasks.tasks_case_id_fkey": True,
+        "statistics: skills": True,
+    }
+    assert "CheckViolation" in found["clients.a_broken"].what
+    assert not {"constraints", "statistics: skills"} & failures(healthy)
+
+
+def test_triggers_of_foreign_keys_are_switched_on_again_too(healthy: Any) -> None:
+    corrupt(
+        healthy,
+        "ALTER TABLE cases DISABLE TRIGGER ALL; ALTER TABLE tasks ENABLE REPLICA TRIGGER update_tasks_updated_at",
+    )
+    off = "SELECT count(*) FROM pg_trigger WHERE tgenabled <> 'O'"
+    with healthy, healthy.cursor() as cursor:
+        cursor.execute(off)
+        (before,) = cursor.fetchone()
+    report = validate(healthy)
+    done = fix(healthy, report)
+    assert len(done) == before == next(r.offenders for r in report.failures if r.name == "disabled triggers")
+    assert any(mending.object.endswith("of the foreign key tasks_case_id_fkey") for mending in done)
+    assert failures(healthy) == set()
+
+
+def test_what_waits_for_a_lock_is_given_up_and_said(
+    healthy: Any, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mending, "LOCK_TIMEOUT", "100ms")
+    corrupt(healthy, "ALTER TABLE cases DISABLE TRIGGER update_cases_updated_at")
+    with closing(cluster.connect(healthy.info.dbname)) as other:
+        other.cursor().execute("LOCK TABLE cases IN ROW EXCLUSIVE MODE")
+        (left,) = fix(healthy, validate(healthy))
+    assert not left.done and left.what.startswith("LockNotAvailable")
+
+
+def test_what_a_broken_off_rebuild_left_is_dropped(healthy: Any) -> None:
+    corrupt(
+        healthy,
+        "CREATE INDEX cases_firm_id_type_idx_ccnew ON cases (firm_id, type);"
+        " UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'cases_firm_id_type_idx_ccnew'::regclass",
+    )
+    assert [done.what for done in fix(healthy, validate(healthy))] == ["DROP INDEX"]
     assert failures(healthy) == set()
 
 
