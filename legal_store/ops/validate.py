@@ -30,16 +30,18 @@ def validate(context: Context, fix: bool = False, verbose: bool = False, json: b
     from legal_store.database.plain import connect
     from legal_store.database.target import connection_parameters
     from legal_store.errors import CheckFailedError
+    from legal_store.validate import all_checks
     from legal_store.validate import fix as mend
     from legal_store.validate import validate as check
 
+    checks = all_checks(settings().migrations_dir)
     mendings: list[Mending] = []
     with closing(connect(connection_parameters(settings()))) as connection:
-        report = check(connection)
+        report = check(connection, checks)
         if fix and report.failures:
-            mendings = mend(connection, report)
+            mendings = mend(connection, report, checks)
             _say_what_was_mended(mendings)
-            report = check(connection)
+            report = check(connection, checks)
     if json:
         print_json({**report._asdict(), **({"mended": mendings} if fix else {})})
     else:

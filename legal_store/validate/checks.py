@@ -78,7 +78,7 @@ def no_rows(name: str, question: str, query: str, fix: str | None = None, *, oth
             return passed()
         return Outcome(otherwise, question, count, tuple(example or "a row without an id" for example in examples))
 
-    return Check(name, question, run, (lambda cursor: [Remedy(name, fix)]) if fix else None)
+    return Check(name, question, run, (lambda cursor: [Remedy("rows", fix)]) if fix else None)
 
 
 def statements(query: str) -> Callable[[Any], list[Remedy]]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import chain
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg2
@@ -17,6 +18,7 @@ from legal_store.validate.declared import checks_of_models
 from legal_store.validate.domain import checks_of_domain
 from legal_store.validate.privacy import checks_of_privacy
 from legal_store.validate.server import checks_of_server
+from legal_store.validate.structure import checks_of_structure
 
 ENTRY_POINT_GROUP = "legal_store.checks"
 
@@ -44,13 +46,20 @@ class Report(NamedTuple):
         return tuple(result for result in self.results if result.status is Status.FAIL)
 
 
-def all_checks() -> list[Check]:
+def all_checks(migrations: Path | None = None) -> list[Check]:
     """Return every check: ours, then those of installed packages.
 
-    A package's entry point is a function that returns checks. Raises ConfigurationError when one cannot be loaded or
-    two checks have the same name.
+    `migrations` is the folder that the ledger is compared with; without it that check is skipped. A package's entry
+    point is a function that returns checks. Raises ConfigurationError when one cannot be loaded or two checks have
+    the same name.
     """
-    ours = (checks_of_server(SCHEMA), checks_of_models(SCHEMA), checks_of_domain(), checks_of_privacy())
+    ours = (
+        checks_of_structure(migrations),
+        checks_of_server(SCHEMA),
+        checks_of_models(SCHEMA),
+        checks_of_domain(),
+        checks_of_privacy(),
+    )
     checks = [*chain.from_iterable(ours), *_installed_checks()]
     names = [check.name for check in checks]
     twice = sorted({name for name in names if names.count(name) > 1})

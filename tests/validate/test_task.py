@@ -38,6 +38,20 @@ def test_fix_mends_and_then_answers_yes(invoke: Invoke, database_url: Url) -> No
     assert "mended statistics: skills" in finished.stderr
 
 
+def test_fix_says_what_it_mended_and_what_not(invoke: Invoke, database_url: Url) -> None:
+    run(database_url, "INSERT INTO firms (name, vat_id) VALUES ('F', 'RO1')")
+    run(database_url, "ALTER TABLE firms DROP CONSTRAINT firms_vat_id_key, ADD CHECK (name = '') NOT VALID")
+    run(database_url, "ALTER TABLE users DISABLE TRIGGER ALL; DELETE FROM _migrations")
+    finished = invoke("validate", "--fix", "--json", DATABASE_URL=database_url)
+    assert finished.returncode == 1
+    report = json.loads(finished.stdout)
+    failed = {result["name"] for result in report["results"] if result["status"] == "FAIL"}
+    assert failed == {"migrations", "drift", "constraints"}
+    assert {mending["check"] for mending in report["mended"]} == {"disabled triggers", "constraints"}
+    assert "mended disabled triggers: users.RI_ConstraintTrigger" in finished.stderr
+    assert "not mended constraints: firms.firms_name_check: CheckViolation" in finished.stderr
+
+
 def test_a_package_adds_checks_of_its_own(invoke: Invoke, database_url: Url, tmp_path: Any) -> None:
     (tmp_path / "their_checks.py").write_text(
         "from legal_store.validate.checks import no_rows\n"
