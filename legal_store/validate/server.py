@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
+from legal_store.database.scope import FIRM_SETTING
 from legal_store.schema.objects import Schema
-from legal_store.validate.checks import Check, Outcome, failed, no_rows, passed, skipped, statements
+from legal_store.validate.checks import Check, Outcome, Remedy, failed, no_rows, passed, skipped, statements
 
 _INVALID = (
     "FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
@@ -29,6 +30,22 @@ _ENABLINGS = (
 )
 
 
+_SETTINGS = f"""
+SELECT concat_ws(' ', 'role ' || nullif(s.setrole, 0)::regrole, c.setting)
+FROM pg_db_role_setting s, unnest(s.setconfig) c(setting)
+WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+  AND c.setting ~* '^(session_replication_role=(?!origin)|row_security=(off|false|no|0)|{FIRM_SETTING}=.)'
+"""  # noqa: S608
+_SEQUENCES = """
+SELECT s.seqrelid, s.seqrelid::regclass::text, t.oid::regclass::text, quote_ident(a.attname), s.seqincrement > 0
+FROM pg_sequence s JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = s.seqrelid
+     AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
+JOIN pg_class t ON t.oid = d.refobjid AND t.relnamespace = 'public'::regnamespace
+JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
+ORDER BY 2
+"""
+
+
 def checks_of_server(schema: Schema) -> Iterator[Check]:
     """Yield the checks of what PostgreSQL keeps besides rows."""
     yield _extensions(schema)
@@ -45,6 +62,19 @@ def checks_of_server(schema: Schema) -> Iterator[Check]:
         f"SELECT {_TRIGGER} {_DISABLED}",
     )
     yield disabled._replace(remedies=statements(_ENABLINGS))
+    yield no_rows(
+        "settings",
+        "settings of the database or of a login switch triggers or policies off, or name a firm for everybody",
+        _SETTINGS,
+    )
+    yield no_rows(
+        "collation version",
+        "texts were sorted by another version of the system's rules: REINDEX the database, then ALTER DATABASE ..."
+        " REFRESH COLLATION VERSION",
+        "SELECT datname || ': ' || datcollversion FROM pg_database WHERE datname = current_database()"
+        " AND datcollversion <> pg_database_collation_actual_version(oid)",
+    )
+    yield Check("sequences", "Is every sequence past what its column holds?", _sequences, _set_forward)
     yield Check("index corruption", "Does every index agree with its table (amcheck)?", _amcheck)
 
 
@@ -74,6 +104,34 @@ def _declared_objects(schema: Schema) -> Check:
         return failed("triggers or policies are missing", missing) if missing else passed()
 
     return Check("triggers and policies", "Is every declared trigger and policy there?", run)
+
+
+class _Behind(NamedTuple):
+    """A sequence that would hand out again what its column holds already, up to `held`."""
+
+    oid: int
+    name: str
+    held: int
+
+
+def _behind(cursor: Any) -> Iterator[_Behind]:
+    cursor.execute(_SEQUENCES)
+    for oid, name, table, column, rising in cursor.fetchall():
+        furthest, short_of = ("max", "<") if rising else ("min", ">")
+        cursor.execute(
+            f"SELECT held FROM {name}, (SELECT {furthest}({column}) AS held FROM {table}) t"  # noqa: S608
+            f" WHERE last_value {short_of} held OR (last_value = held AND NOT is_called)"
+        )
+        yield from (_Behind(oid, name, held) for (held,) in cursor.fetchall())
+
+
+def _sequences(cursor: Any) -> Outcome:
+    behind = [f"{sequence.name}: {sequence.held} is taken" for sequence in _behind(cursor)]
+    return failed("sequences would hand out values that are taken", behind) if behind else passed()
+
+
+def _set_forward(cursor: Any) -> list[Remedy]:
+    return [Remedy(s.name, f"SELECT setval({s.oid}::regclass, {s.held})") for s in _behind(cursor)]
 
 
 def _amcheck(cursor: Any) -> Outcome:

@@ -18,6 +18,7 @@ from tests.conftest import CHECKOUT, MIGRATIONS, Cluster
 CHECKS = all_checks(MIGRATIONS)
 # past every trigger and foreign key, as a load with triggers switched off does
 UNCHECKED = "SET LOCAL session_replication_role = replica;"
+EARLY = "tasks completed before they were made"
 NOWHERE = "'00000000-0000-4000-8000-000000000000'"
 
 # each within a transaction that is taken back: the demo database stays as it is
@@ -129,6 +130,42 @@ CORRUPTIONS = [
     ("DROP POLICY firm_isolation ON documents", "triggers and policies"),
     ("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'cases_firm_id_type_idx'::regclass", "invalid indexes"),
     ("ALTER TABLE cases ENABLE REPLICA TRIGGER update_cases_updated_at", "disabled triggers"),
+    (f"{UNCHECKED} UPDATE case_actors SET updated_at = created_at - interval '1 day'", "times in order: case_actors"),
+    (
+        "UPDATE cases SET opened_date = '2099-01-01', closed_date = NULL WHERE status = 'Active'",
+        "future timestamps: cases",
+    ),
+    ("UPDATE cases SET closed_date = current_date + 30 WHERE status = 'Closed'", "future timestamps: cases"),
+    ("UPDATE tasks SET due_date = 'infinity'", "readable times: tasks"),
+    ("UPDATE cases SET next_hearing_date = '0044-03-15 12:00+00 BC'", "readable times: cases"),
+    ("ALTER TABLE users ALTER role DROP NOT NULL; UPDATE users SET role = NULL", "required values: users"),
+    (
+        "ALTER TABLE documents DROP CONSTRAINT documents_pkey CASCADE; ALTER TABLE documents ALTER id DROP NOT NULL;"
+        " UPDATE documents SET id = NULL",
+        "required values: documents",
+    ),
+    (
+        "ALTER TABLE skills ALTER usage_count DROP NOT NULL; UPDATE skills SET usage_count = NULL",
+        "statistics: skills",
+    ),
+    ("UPDATE tasks SET completed_at = created_at - interval '1 hour' WHERE completed_at IS NOT NULL", EARLY),
+    ("UPDATE skill_usage_logs SET user_id = uuid_generate_v4()", "loose references: skill_usage_logs.user_id"),
+    (
+        "UPDATE document_type_instances SET document_id = uuid_generate_v4()",
+        "loose references: document_type_instances.document_id",
+    ),
+    (
+        f"UPDATE document_patterns SET document_sources = document_sources || {NOWHERE}::uuid",
+        "loose references: document_patterns.document_sources",
+    ),
+    (f"UPDATE romanian_templates SET created_by = {NOWHERE}", "loose references: romanian_templates.created_by"),
+    (
+        "INSERT INTO _migrations (id, migration_name, checksum, applied_by, tool_version, position)"
+        " OVERRIDING SYSTEM VALUE VALUES (uuid_generate_v4(), '', '', '', '', 99999)",
+        "sequences",
+    ),
+    ("UPDATE pg_database SET datcollversion = '0.1' WHERE datname = current_database()", "collation version"),
+    ("ALTER ROLE legal_store_service SET row_security = off", "settings"),
     ("DELETE FROM _migrations WHERE migration_name LIKE '%add_search'", "migrations"),
     ("UPDATE _migrations SET finished_at = NULL, logs = 'no' WHERE migration_name LIKE '%add_search'", "migrations"),
     ("UPDATE _migrations SET migration_name = '20990101000000_unknown' WHERE migration_name LIKE '001%'", "migrations"),
@@ -207,7 +244,7 @@ def failures(connection: Any) -> set[str]:
 
 def test_a_healthy_database_passes_everything(shared: Any) -> None:
     report = validate(shared, CHECKS)
-    assert [(r.name, r.message, r.examples) for r in report.results if r.status is Status.FAIL] == []
+    assert [(r.name, r.message, r.examples) for r in report.results if r.status in (Status.FAIL, Status.WARN)] == []
     assert report.rows["documents"] == 20
     assert len(report.results) > 100
 
@@ -220,7 +257,8 @@ def test_a_corruption_is_found(shared: Any, statements: str, check: str) -> None
             assert asked.run(cursor).status in (Status.PASS, Status.SKIP)
             cursor.execute(f"SET LOCAL allow_system_table_mods = on; {statements}")
             found = asked.run(cursor)
-            assert found.status is Status.FAIL
+            undecided = check == EARLY or check.startswith("loose references")
+            assert found.status is (Status.WARN if undecided else Status.FAIL)
             assert 0 < min(found.offenders, 5) <= len(found.examples)
         finally:
             shared.rollback()
@@ -267,6 +305,7 @@ def test_what_is_safe_to_mend_is_mended(healthy: Any) -> None:
         "statistics: skills": "UPDATE skills SET usage_count = usage_count + 1",
         "statistics: romanian_templates": f"{UNCHECKED} DELETE FROM template_usage_logs",
         "disabled triggers": "ALTER TABLE cases DISABLE TRIGGER update_cases_updated_at",
+        "sequences": "SELECT setval(pg_get_serial_sequence('_migrations', 'position'), 1)",
         "invalid indexes": "UPDATE pg_index SET indisvalid = false"
         " WHERE indexrelid = 'cases_firm_id_type_idx'::regclass",
         "constraints": "ALTER TABLE tasks DROP CONSTRAINT tasks_case_id_fkey; ALTER TABLE tasks ADD CONSTRAINT"
