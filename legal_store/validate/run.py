@@ -14,6 +14,7 @@ import psycopg2
 from legal_store.errors import ConfigurationError, ServerUnavailableError
 from legal_store.models.declared import SCHEMA
 from legal_store.validate.checks import Check, Outcome, Status, failed
+from legal_store.validate.corruption import checks_of_corruption
 from legal_store.validate.declared import checks_of_models
 from legal_store.validate.domain import checks_of_domain
 from legal_store.validate.privacy import checks_of_privacy
@@ -56,6 +57,7 @@ def all_checks(migrations: Path | None = None) -> list[Check]:
     ours = (
         checks_of_structure(migrations),
         checks_of_server(SCHEMA),
+        checks_of_corruption(),
         checks_of_models(SCHEMA),
         checks_of_domain(),
         checks_of_privacy(),

@@ -1,4 +1,4 @@
-"""Checks of PostgreSQL's own objects: extensions, indexes, triggers, corruption."""
+"""Checks of PostgreSQL's own objects: extensions, indexes, triggers, settings, sequences."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from legal_store.database.scope import FIRM_SETTING
 from legal_store.schema.objects import Schema
-from legal_store.validate.checks import Check, Outcome, Remedy, failed, no_rows, passed, skipped, statements
+from legal_store.validate.checks import Check, Outcome, Remedy, failed, no_rows, passed, statements
 
 _INVALID = (
     "FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
@@ -75,7 +75,6 @@ def checks_of_server(schema: Schema) -> Iterator[Check]:
         " AND datcollversion <> pg_database_collation_actual_version(oid)",
     )
     yield Check("sequences", "Is every sequence past what its column holds?", _sequences, _set_forward)
-    yield Check("index corruption", "Does every index agree with its table (amcheck)?", _amcheck)
 
 
 def _extensions(schema: Schema) -> Check:
@@ -132,32 +131,3 @@ def _sequences(cursor: Any) -> Outcome:
 
 def _set_forward(cursor: Any) -> list[Remedy]:
     return [Remedy(s.name, f"SELECT setval({s.oid}::regclass, {s.held})") for s in _behind(cursor)]
-
-
-def _amcheck(cursor: Any) -> Outcome:
-    cursor.execute("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'amcheck')")
-    if not cursor.fetchone()[0]:
-        return skipped("the extension amcheck is not installed: CREATE EXTENSION amcheck")
-    cursor.execute("SELECT has_function_privilege('bt_index_check(regclass, boolean)', 'EXECUTE')")
-    if not cursor.fetchone()[0]:
-        return skipped("this login may not run amcheck: GRANT EXECUTE ON FUNCTION bt_index_check(regclass, boolean)")
-    cursor.execute(
-        "SELECT i.indexrelid::regclass::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
-        " JOIN pg_am a ON a.oid = c.relam WHERE a.amname = 'btree' AND c.relnamespace = 'public'::regnamespace"
-        " AND i.indisvalid AND c.relkind = 'i' ORDER BY 1"
-    )
-    names = [name for (name,) in cursor.fetchall()]
-    broken = [problem for name in names for problem in _corruption(cursor, name)]
-    return failed("indexes are corrupt; REINDEX them, and check the disk", broken) if broken else passed()
-
-
-def _corruption(cursor: Any, index: str) -> Iterator[str]:
-    import psycopg2
-
-    cursor.execute("SAVEPOINT amcheck")
-    try:
-        cursor.execute("SELECT bt_index_check(%s::regclass, true)", (index,))
-    except psycopg2.Error as error:
-        cursor.execute("ROLLBACK TO amcheck")
-        yield f"{index}: {str(error).splitlines()[0]}"
-    cursor.execute("RELEASE amcheck")
