@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     },
 )
 def validate(context: Context, fix: bool = False, verbose: bool = False, json: bool = False) -> None:
-    """Check the data against every rule: PASS, FAIL or SKIP for each; exit code 1 on any FAIL."""
+    """Check schema and data against every rule: PASS, WARN, FAIL or SKIP for each; exit code 1 on any FAIL."""
     from contextlib import closing
 
     from legal_store.config import settings
@@ -72,8 +73,10 @@ def _show(report: Report, verbose: bool) -> None:
     rows = [(r.name, r.status, r.offenders or "", r.message, _together(r.examples)) for r in shown]
     if rows:
         print_table("Checks", ("check", "status", "count", "what", "for example"), rows)
-    passed = sum(result.status == "PASS" for result in report.results)
-    print(f"{passed} of {len(report.results)} checks passed, over {sum(report.rows.values()):,} rows.")
+    counts = Counter(str(result.status) for result in report.results)
+    others = "".join(f", {counts[status]} {status}" for status in ("FAIL", "WARN", "SKIP") if counts[status])
+    rows_read = sum(report.rows.values())
+    print(f"{counts['PASS']} of {len(report.results)} checks passed{others}, over {rows_read:,} rows.")
 
 
 def _together(examples: tuple[str, ...]) -> str:
