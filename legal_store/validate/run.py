@@ -106,10 +106,10 @@ def _outcome(connection: Any, check: Check) -> Outcome:
     try:
         with connection.cursor() as cursor:
             outcome = _normal(check.run(cursor))
-    except (Exception, SystemExit) as error:
-        if connection.closed:
-            raise ServerUnavailableError(f"The connection was lost during the check {check.name}.") from error
+    except (Exception, SystemExit) as error:  # noqa: BLE001  (checks may be anybody's)
         outcome = failed(f"the check could not run: {reason_of(error)}")
+    if connection.closed:
+        raise ServerUnavailableError(f"The connection was lost during the check {check.name}: {outcome.message}")
     try:
         _execute(connection, "ROLLBACK TO before_check; RELEASE before_check")
     except psycopg2.Error:
