@@ -234,8 +234,8 @@ def _missing_in_production(values: Mapping[str, Any]) -> list[str]:
 
 
 def _pool_sizes_at_odds(values: Mapping[str, Any]) -> list[str]:
-    defaults = {setting.name: setting.default for setting in fields(Settings)}
-    pool, server, least = ((defaults | values)[name] for name in ("pool_size", "max_connections", "pool_min_size"))
+    names = ("pool_size", "max_connections", "pool_min_size")
+    pool, server, least = (values.get(name, getattr(Settings, name)) for name in names)
     problems = []
     if pool > server:
         problems.append(f"DATABASE_POOL_SIZE={pool}: must not be more than DATABASE_MAX_CONNECTIONS, which is {server}")
