@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -51,8 +51,8 @@ def all_checks(migrations: Path | None = None) -> list[Check]:
     """Return every check: ours, then those of installed packages.
 
     `migrations` is the folder that the ledger is compared with; without it that check is skipped. A package's entry
-    point is a function that returns checks. Raises ConfigurationError when one cannot be loaded or two checks have
-    the same name.
+    point is a function that returns checks; one that cannot be loaded is a check that fails. Raises
+    ConfigurationError when two checks have the same name.
     """
     ours = (
         checks_of_structure(migrations),
@@ -159,21 +159,21 @@ def _row_counts(connection: Any) -> dict[str, int]:
     return counts
 
 
-def _installed_checks() -> list[Check]:
+def _installed_checks() -> Iterator[Check]:
     from importlib.metadata import entry_points
 
-    found: list[Check] = []
     for entry in entry_points(group=ENTRY_POINT_GROUP):
         try:
-            found += map(_as_check, entry.load()())
-        except Exception as error:
-            raise ConfigurationError(
-                f"The checks of {entry.value} cannot be loaded: {error!r}.", remedy="Correct or uninstall it."
-            ) from error
-    return found
+            yield from [_as_check(given) for given in entry.load()()]
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (packages may be anybody's)
+            yield _cannot_be_loaded(entry.value, reason_of(error))
 
 
 def _as_check(given: Any) -> Check:
     if not isinstance(given, Check):
         raise TypeError(f"{given!r} is not a Check")
     return given
+
+
+def _cannot_be_loaded(value: str, reason: str) -> Check:
+    return Check(f"checks of {value}", "Can they be loaded?", lambda cursor: failed(f"they cannot be loaded: {reason}"))

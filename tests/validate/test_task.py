@@ -56,13 +56,18 @@ def test_a_package_adds_checks_of_its_own(invoke: Invoke, database_url: Url, tmp
     (tmp_path / "their_checks.py").write_text(
         "from legal_store.validate.checks import no_rows\n"
         "def checks():\n    return [no_rows('theirs', 'firms exist', 'SELECT id FROM firms')]\n"
+        "def nothing():\n    return None\n"
     )
     info = tmp_path / "theirs-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[legal_store.checks]\ntheirs = their_checks:checks\n")
+    (info / "entry_points.txt").write_text(
+        "[legal_store.checks]\ntheirs = their_checks:checks\nbroken = their_checks:nothing\n"
+    )
     run(database_url, "INSERT INTO firms (name, vat_id) VALUES ('F', 'RO1')")
     finished = invoke("validate", "--json", DATABASE_URL=database_url, PYTHONPATH=tmp_path)
     assert finished.returncode == 1
-    failed = [result["name"] for result in json.loads(finished.stdout)["results"] if result["status"] == "FAIL"]
-    assert failed == ["theirs"]
+    results = json.loads(finished.stdout)["results"]
+    failed = {result["name"]: result["message"] for result in results if result["status"] == "FAIL"}
+    assert failed.keys() == {"theirs", "checks of their_checks:nothing"}
+    assert "TypeError" in failed["checks of their_checks:nothing"]
