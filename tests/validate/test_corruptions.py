@@ -165,7 +165,11 @@ CORRUPTIONS = [
         "sequences",
     ),
     ("UPDATE pg_database SET datcollversion = '0.1' WHERE datname = current_database()", "collation version"),
-    ("ALTER ROLE legal_store_service SET row_security = off", "settings"),
+    ("ALTER ROLE legal_store_service SET session_replication_role = replica", "settings"),
+    (
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET legal_store.firm_id = %L', current_database(), 'x'); END $$",
+        "settings",
+    ),
     ("DELETE FROM _migrations WHERE migration_name LIKE '%add_search'", "migrations"),
     ("UPDATE _migrations SET finished_at = NULL, logs = 'no' WHERE migration_name LIKE '%add_search'", "migrations"),
     ("UPDATE _migrations SET migration_name = '20990101000000_unknown' WHERE migration_name LIKE '001%'", "migrations"),
