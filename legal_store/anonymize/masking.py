@@ -84,7 +84,7 @@ def refused_rows(cursor: Any, planned: TablePlan, entities: Entities, rows: int 
 def sample(cursor: Any, planned: TablePlan, entities: Entities, rows: int = 10) -> Sample:
     """Return the first rows of a table as they are and as they become. Changes nothing; see refused_rows()."""
     names = tuple(item.name for item in planned.masked)
-    columns = sql.SQL(", ").join(item.use.value for item in planned.masked)
+    columns = sql.SQL(", ").join(map(_readable, planned.masked))
     before = sql.SQL("SELECT numbered.n, {} FROM {} AS t, {} WHERE t.ctid = numbered.row").format(
         columns, planned.table.rows, _sources(planned, None, rows)
     )
