@@ -79,7 +79,8 @@ WHERE a.attrelid = %(table)s AND a.attnum > 0 AND NOT a.attisdropped AND a.attge
   AND NOT EXISTS (SELECT FROM pg_inherits WHERE %(table)s IN (inhparent, inhrelid))
 ORDER BY a.attlen < 0, a.attnum LIMIT 1
 """
-# primary keys stay, and so does what a foreign key refers to: their columns are keys, which are never masked
+# primary keys stay, and so does what a foreign key refers to: their columns are keys, which are never masked; without its
+# replica identity, a table that is published could not be updated
 _INDEXES = """
 SELECT CASE WHEN k.oid IS NULL THEN format('DROP INDEX %%s', i.name)
             ELSE format('ALTER TABLE %%s DROP CONSTRAINT %%I', i.owner, k.conname) END,
@@ -92,19 +93,17 @@ SELECT CASE WHEN k.oid IS NULL THEN format('DROP INDEX %%s', i.name)
            CASE WHEN s.oid IS NOT NULL
                 THEN format('ALTER INDEX %%s SET TABLESPACE %%I', i.name, s.spcname) END,
            CASE WHEN i.indisclustered THEN format('ALTER TABLE %%s CLUSTER ON %%I', i.owner, i.relname) END,
-           CASE WHEN i.indisreplident
-                THEN format('ALTER TABLE %%s REPLICA IDENTITY USING INDEX %%I', i.owner, i.relname) END,
            'COMMENT ON INDEX ' || i.name || ' IS ' || quote_literal(obj_description(i.oid, 'pg_class')),
            'COMMENT ON CONSTRAINT ' || quote_ident(k.conname) || ' ON ' || i.owner || ' IS '
                || quote_literal(obj_description(k.oid, 'pg_constraint'))
        ], NULL) || ARRAY(
            SELECT format('ALTER INDEX %%s ALTER COLUMN %%s SET STATISTICS %%s', i.name, a.attnum, a.attstattarget)
            FROM pg_attribute a WHERE a.attrelid = i.oid AND a.attstattarget >= 0)
-FROM (SELECT c.oid, c.relname, c.reloptions, c.reltablespace, i.indisclustered, i.indisreplident,
+FROM (SELECT c.oid, c.relname, c.reloptions, c.reltablespace, i.indisclustered,
              format('%%I.%%I', n.nspname, c.relname) AS name, format('%%I.%%I', n.nspname, t.relname) AS owner
       FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid
       JOIN pg_namespace n ON n.oid = t.relnamespace
-      WHERE i.indrelid = %(table)s AND i.indisvalid) AS i
+      WHERE i.indrelid = %(table)s AND i.indisvalid AND NOT i.indisreplident) AS i
 LEFT JOIN pg_constraint k ON k.conindid = i.oid AND k.contype IN ('p', 'u', 'x')
 LEFT JOIN pg_tablespace s ON s.oid = i.reltablespace
 WHERE k.contype IS DISTINCT FROM 'p'
