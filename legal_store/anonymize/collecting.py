@@ -122,7 +122,12 @@ def _taker(traces: Traces, item: Masked, names: bool) -> Callable[[str], None]:
 def _take_leaves(traces: Traces, text: str, item: Masked) -> None:
     """Take up what is in JSON, or in an array that was made JSON, each leaf as its rule says."""
     options = item.use.options
-    for rule, leaf in leaves(json.loads(text), options.get("paths") or {"*": options.get("items", "redact")}):
+    rules = options.get("paths") or {"*": options.get("items", "redact")}
+    try:
+        found = list(leaves(json.loads(text, parse_int=str), rules))
+    except RecursionError:  # masked as a whole, too
+        found = [("redact", text)]
+    for rule, leaf in found:
         if rule == "free_text":
             traces.add_personal(leaf, item.use.column.path)
         elif rule != "keep":
@@ -131,5 +136,5 @@ def _take_leaves(traces: Traces, text: str, item: Masked) -> None:
 
 def _select(table: Table, values: list[sql.Composable]) -> sql.Composable:
     return sql.SQL("SELECT {} FROM {} AS t").format(
-        sql.SQL(", ").join(sql.SQL("({})::text").format(value) for value in values), sql.Identifier(*table.identifier)
+        sql.SQL(", ").join(sql.SQL("({})::text").format(value) for value in values), table.rows
     )

@@ -101,7 +101,7 @@ def _cells_of(planned: TablePlan, column: Column) -> sql.Composable:
     ).format(
         cell=cell,
         c=sql.Identifier(column.name),
-        t=sql.Identifier(*planned.table.identifier),
+        t=planned.table.rows,
         condition=condition,
     )
 

@@ -39,7 +39,7 @@ def masked_leaf(value: Any, rule: str, entities: Entities, firm: object) -> Any:
         return None
     if isinstance(value, str):
         return entities.replaced(value, firm) if rule == "free_text" else REDACTED
-    return value if rule == "free_text" else 0
+    return value if rule == "free_text" and entities.replaced(str(value), firm) == str(value) else 0
 
 
 def _rule_for(path: str, paths: dict[str, str]) -> str:
