@@ -231,3 +231,10 @@ def test_a_former_name_in_a_log_is_found_in_kept_columns(demo: Any, rules: Rules
     run(demo, "UPDATE cases SET court_name = 'la dl. Câlnău'")
     with pytest.raises(LeakError, match=r"cases\.court_name: \d+ cells hold what was in case_audit_logs\.old_value"):
         anonymize(demo, rules, new_key())
+
+
+def test_numbers_of_persons_in_free_text_of_json_go_and_others_stay(demo: Any, rules: Rules) -> None:
+    run(demo, "UPDATE clients SET contact_info = %s", json.dumps({"cnp": int(CNP), "floor": 17, "share": 0.25}))
+    free = Rule("clients", "contact_info", "json", {"paths": {"*": "free_text"}})
+    anonymize(demo, rules._replace(columns={**rules.columns, ("clients", "contact_info"): free}), new_key())
+    assert run(demo, "SELECT DISTINCT contact_info::text FROM clients") == [('{"cnp": 0, "floor": 17, "share": 0.25}',)]
