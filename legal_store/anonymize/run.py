@@ -11,6 +11,7 @@ from psycopg2 import sql
 
 from legal_store.anonymize import key as keys
 from legal_store.anonymize.catalog import Table, read_tables
+from legal_store.anonymize.collecting import collect
 from legal_store.anonymize.entities import Entities
 from legal_store.anonymize.masking import (
     Sample,
@@ -33,9 +34,10 @@ from legal_store.anonymize.measuring import (
     refuse_changed,
 )
 from legal_store.anonymize.planning import Plan, TablePlan, make_plan
-from legal_store.anonymize.proof import Scan, Traces, collect, scan
+from legal_store.anonymize.proof import Scan, scan, told
 from legal_store.anonymize.rewriting import put_to_rest, refresh_views, write_anew
 from legal_store.anonymize.rules import Rules, broken
+from legal_store.anonymize.traces import Traces
 from legal_store.errors import LeakError, OperationFailedError, RefusedError
 from legal_store.production import ANONYMIZED_SETTING
 
@@ -287,14 +289,8 @@ def _rehearse(cursor: Any, planned: Plan, entities: Entities) -> list[list[sql.C
 
 
 def _leak(found: Scan, report: Report) -> LeakError:
-    lines = [f"  - {survivor.place}: {survivor.cells} cells" for survivor in found.survivors]
-    lines += [f"  - not searched: {reason}" for reason in found.skipped]
-    return LeakError(
-        "Real values survived; everything was rolled back:\n" + "\n".join(lines),
-        report=report,
-        remedy="\nGive these columns a strategy (not keep); a name that is also an ordinary word can be listed in"
-        " [proof] ordinary_words.",
-    )
+    survived, remedy = told(found)
+    return LeakError(f"Real values survived; everything was rolled back:\n{survived}", report=report, remedy=remedy)
 
 
 def _refuse_lost(before: dict[str, int], after: dict[str, int]) -> None:

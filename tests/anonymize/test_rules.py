@@ -64,6 +64,7 @@ WRONG = [
     ("cases", "opened_date", "date_shift", {"per": "firm_id"}, "cases_closed_after_opened_check orders dates"),
     ("cases", "value", "date_shift", {"per": "id"}, "cannot make numeric"),
     ("cases", "next_hearing_date", "date_shift", {"per": "nobody"}, "per = 'nobody' is no column"),
+    ("case_audit_logs", "old_value", "logged", {"field": "fiel"}, "field = 'fiel' is no column"),
     ("documents", "metadata", "json", {"paths": {"a": "scramble"}}, "scramble is no rule for a path"),
     ("users", "first_name", "first_name", {"locale": "xx"}, "there is no locale 'xx'"),
     ("skills", "effectiveness_score", "noise", {}, "is generated from other columns"),
@@ -176,4 +177,26 @@ def test_suggestions_go_by_name_type_and_content(demo: Any, rules: Rules) -> Non
     with demo.cursor() as cursor:
         assert suggestions(cursor, rules) == {
             "users": ['secret = "digits"', 'fax = "digits"', 'likes_tea = "keep: yes or no"']
+        }
+
+
+PERSONAL_COLUMNS = {
+    "cnp numeric(13)": '"null"',
+    "number numeric DEFAULT 1800101221144": '"null"',
+    "telefon_fix bigint": '"permuted_number"',
+    "line bigint DEFAULT 722345678": '"permuted_number"',
+    "data_nasterii date": '{ strategy = "date_shift", per = "id", days = 180 }',
+    "cnp_text text CHECK (length(cnp_text) IN (10, 13))": '"digits"',
+    "code text CHECK (code IN ('a', 'b') OR length(code) = 13)": '"redact"',
+    "amount numeric DEFAULT 100": '"keep: a number"',
+    "mood text CHECK (mood IN ('so-so', 'fine (really)'))": '"keep: one of a few listed values"',
+    "maybe varchar(9) CHECK (maybe IS NULL OR maybe IN ('yes', 'no'))": '"keep: one of a few listed values"',
+}
+
+
+def test_numbers_dates_and_checks_of_persons_are_not_suggested_to_be_kept(demo: Any, rules: Rules) -> None:
+    run(demo, f"ALTER TABLE clients {', '.join(f'ADD {column}' for column in PERSONAL_COLUMNS)}")
+    with demo.cursor() as cursor:
+        assert suggestions(cursor, rules) == {
+            "clients": [f"{column.split()[0]} = {line}" for column, line in PERSONAL_COLUMNS.items()]
         }
