@@ -59,7 +59,7 @@ def test_demo_and_generated_rows_do_not_meet(database_url: Url) -> None:
         (("--rows", "many"), "--rows many is not a number of rows. Write it as 250000"),
         (("--rows", "0.5"), "--rows 0.5 is not a number of rows"),
         (("--rows", "-5"), "--rows -5 is not a number of rows"),
-        (("--rows", "10"), "10 rows are too few for 1 firms"),
+        (("--rows", "10"), "10 rows for 1 firm are too few"),
         (("--scale", "-1"), "--scale -1 is too small"),
         (("--scale", "1", "--workers", "-1"), "--workers -1 is too small"),
         (("--set", "synthetic"), "synthetic is a recipe. Say how much"),
