@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 from psycopg2 import sql
 from psycopg2.errors import LockNotAvailable
 
 from legal_store.config import Settings
+from legal_store.database.plain import connect
 from legal_store.errors import WrongUseError
-from legal_store.generating.ledger import LOCK, Run, unfinished
+from legal_store.generating.ledger import LOCK, Run, Unfinished, unfinished
 from legal_store.generating.tables import CATALOGUE, COLUMNS
 from legal_store.production import refuse_production
 
@@ -51,7 +53,13 @@ def refuse_other_run(found: Run, wanted: Run) -> None:
     )
 
 
-def refuse_unfinished(cursor: Any, doing: str) -> None:
+def unfinished_load(parameters: dict[str, Any]) -> Unfinished | None:
+    """Return the load that has not ended in the database that psycopg2 `parameters` name, None where there is none."""
+    with closing(connect(parameters)) as connection, connection.cursor() as cursor:
+        return unfinished(cursor)
+
+
+def refuse_unfinished_load(parameters: dict[str, Any], doing: str) -> None:
     """Raise WrongUseError when a load has not ended in this database: constraints can be missing there."""
-    if (found := unfinished(cursor)) is not None:
+    if (found := unfinished_load(parameters)) is not None:
         raise WrongUseError(f"{doing} has to wait: {found}.", remedy=found.remedy)

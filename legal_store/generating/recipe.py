@@ -121,19 +121,19 @@ def read_recipe(folder: Path, name: str = "") -> Recipe:
     """Read the recipe in `folder`, called `name` or as the folder is. Raises SeedError with every problem of its files
     at once."""
     contents, parsed, problems = {}, {}, []
-    for name in FILES:
+    for file in FILES:
         try:
-            contents[name] = (folder / name).read_bytes()
-            parsed[name] = tomllib.loads(contents[name].decode())
+            contents[file] = (folder / file).read_bytes()
+            parsed[file] = tomllib.loads(contents[file].decode())
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            problems.append(f"{name} cannot be read: {error}")
+            problems.append(f"{file} cannot be read: {error}")
     if problems:
         raise _refused(folder, problems)
     reader = _Reader(parsed["recipe.toml"], parsed["words.toml"], parsed["clauses.toml"])
     values = reader.read()
     if reader.problems:
         raise _refused(folder, reader.problems)
-    digest = hashlib.blake2b(b"\0".join(contents[name] for name in FILES), digest_size=16).hexdigest()
+    digest = hashlib.blake2b(b"\0".join(contents[file] for file in FILES), digest_size=16).hexdigest()
     return Recipe(name=name or folder.name, folder=folder, digest=digest, **values)
 
 
