@@ -39,7 +39,7 @@ class Patience:
 
     def __init__(self, seconds: float, say: Callable[[str], None]) -> None:
         self._seconds, self._say = seconds, say
-        self._told: set[Holder] = set()
+        self._told: set[int | None] = set()
 
     def transaction(self, connection: Any, tables: Sequence[str], act: Callable[[Any], T], *, all_modes: bool) -> T:
         """Return what `act` does with a cursor in one transaction, tried again until it gets its locks on `tables`.
@@ -47,6 +47,7 @@ class Patience:
         `all_modes`: readers stand in the way as well, not writers alone. Raises SeedError when the time is over.
         """
         deadline = time.monotonic() + self._seconds
+        before: set[int | None] = set()
         while True:
             try:
                 with connection, connection.cursor() as cursor:
@@ -54,14 +55,15 @@ class Patience:
                     return act(cursor)
             except (LockNotAvailable, DeadlockDetected) as error:
                 holders = _holders(connection, tables, all_modes=all_modes)
+                self._tell([holder for holder in holders if holder.pid in before])  # not who passes by
                 if time.monotonic() >= deadline:
                     raise self._gave_up(holders, tables) from error
-                self._tell(holders)
+                before = {holder.pid for holder in holders}
             time.sleep(_PAUSE_S)
 
     def _tell(self, holders: list[Holder]) -> None:
-        new = [holder for holder in holders if holder not in self._told]
-        self._told.update(new)
+        new = [holder for holder in holders if holder.pid not in self._told]
+        self._told.update(holder.pid for holder in new)
         if new:
             self._say(f"waiting for {_listed(new)}; Ctrl-C ends this")
 

@@ -52,15 +52,15 @@ class CutError(Exception):
     """Ends a load in the middle, as Ctrl-C does."""
 
 
-def half_loaded(url: Url, folder: Path, rows: int, *, stage: str = "rows", seed: int = 1) -> None:
-    """Load until the first step of a stage is done, and leave it there."""
+def half_loaded(url: Url, folder: Path, **size: int) -> None:
+    """Load until the first rows are there, and leave it at that."""
 
-    def cut(at: str, done: int, total: int) -> None:
-        if at == stage and done:
+    def cut(stage: str, done: int, total: int) -> None:
+        if stage == "rows" and done:
             raise CutError
 
     with pytest.raises(CutError):
-        generate(settings_for(url), folder, rows=rows, seed=seed, progress=cut)
+        generate(settings_for(url), folder, **size, progress=cut)
 
 
 def short_recipe(folder: Path) -> Path:

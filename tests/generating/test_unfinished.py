@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 import signal
 import threading
 import time
@@ -12,15 +14,36 @@ from typing import Any
 
 import psycopg2
 import pytest
+from invoke import Context
+from invoke.exceptions import Exit
+from psycopg2.extensions import parse_dsn
 
+from legal_store.backup import latest
+from legal_store.backup.stores.local import LocalStore
 from legal_store.config import Url
-from legal_store.errors import SeedError
-from legal_store.generating import generate, ledger
+from legal_store.errors import RefusedError, SeedError
+from legal_store.generating import generate, ledger, loading, locks
 from legal_store.migrate.corrections import reset
+from legal_store.monitor.checkup import checkup
+from legal_store.monitor.overview import overview
+from legal_store.ops.backup import backup
+from legal_store.ops.demo import demo
+from legal_store.ops.seed import seed
+from legal_store.restore import RestorePlan, find_source, restore
 from tests.conftest import MIGRATIONS, Cluster
 from tests.generating.support import SYNTHETIC, half_loaded, query, settings_for, short_recipe
 
-ROWS = 20_000
+SIZE = {"rows": 2500, "firms": 3}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_rows_and_short_tries() -> Iterator[None]:
+    """Indexes go for a small load too, and a try for a lock is over sooner."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(locks, "TRY_MS", 250)
+        patch.setattr(locks, "_PAUSE_S", 0.1)
+        patch.setattr(loading, "REBUILD_FROM_ROWS", SIZE["rows"])
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def half_template(cluster: Cluster, template: str, folder: Path) -> Iterator[str]:
     name = cluster.create(template)
-    half_loaded(cluster.url(name), folder, ROWS)
+    half_loaded(cluster.url(name), folder, **SIZE)
     yield name
     cluster.drop(name)
 
@@ -50,13 +73,13 @@ def execute(url: Url, statement: str) -> None:
 
 
 def load(url: Url, folder: Path, **options: Any) -> Any:
-    return generate(settings_for(url), folder, **{"rows": ROWS, **options})
+    return generate(settings_for(url), folder, **{**SIZE, **options})
 
 
 def test_a_reset_takes_the_notes_of_a_load_away(half: Url) -> None:
-    reset(psycopg2.extensions.parse_dsn(half), MIGRATIONS, settings_for(half))
+    reset(parse_dsn(half), MIGRATIONS, settings_for(half))
     assert query(half, "SELECT nspname FROM pg_namespace WHERE nspname = %s", (ledger.SCHEMA,)) == []
-    assert load(half, SYNTHETIC, rows=1000).resumed_at == 0
+    assert load(half, SYNTHETIC).resumed_at == 0
 
 
 def test_notes_that_the_tables_do_not_bear_out_are_not_believed(half: Url, folder: Path) -> None:
@@ -75,6 +98,58 @@ def test_rows_that_go_while_a_load_ends_are_missed(half: Url, folder: Path) -> N
 
     with pytest.raises(SeedError, match="1 are gone: tasks of firm"):
         load(half, folder, progress=delete)
+
+
+def test_an_unfinished_load_is_shown_with_the_command_that_goes_on(half: Url, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = "`invoke seed --set synthetic --seed 1 --scale 3 --rows 2500`"
+    lines = {line.topic: line for line in overview(settings_for(half))}
+    checks = {check.what: check for check in checkup(settings_for(half))}
+    line, check = lines["unfinished load"], checks["unfinished load"]
+    assert (line.state, check.state) == ("bad", "bad")
+    assert re.search(r"2,500 rows has not ended, \d+ indexes and constraints are missing", line.text)
+    assert command in line.text and command in check.remedy
+    monkeypatch.setenv("DATABASE_URL", half)
+    monkeypatch.setenv("REDIS_URL", "redis://localhost")
+    before = query(half, "SELECT count(*) FROM users")
+    for task in (seed, demo):
+        with pytest.raises(Exit, match=r"demo.* has to wait: .*has not ended.*invoke seed") as caught:
+            task(Context())
+        assert caught.value.code == 2
+    assert query(half, "SELECT count(*) FROM users") == before
+
+
+def test_a_load_that_runs_is_not_called_bad(database_url: Url, folder: Path) -> None:
+    seen: list[Any] = []
+
+    def look(stage: str, done: int, total: int) -> None:
+        if not seen:
+            seen.extend(line for line in overview(settings_for(database_url)) if line.topic == "unfinished load")
+
+    load(database_url, folder, progress=look)
+    assert seen[0].state == "look" and "is at work" in seen[0].text and "Wait for its end" in seen[0].text
+
+
+def test_a_backup_of_an_unfinished_load_is_told_and_takes_no_good_ones_place_unnoticed(
+    half: Url, cluster: Cluster, template: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    good: dict[str, Any] = parse_dsn(cluster.url(cluster.create(template)))
+    monkeypatch.setenv("DATABASE_URL", half)
+    monkeypatch.setenv("LEGAL_STORE_BACKUP_DIR", str(tmp_path))
+    backup(Context())
+    assert re.search("warning: a load of recipe .* has not ended", capfd.readouterr().err)
+    store = LocalStore(tmp_path)
+    plan = RestorePlan(
+        source=find_source(latest(store).name, store, None),
+        parameters=good, environment="development", typed=good["dbname"], jobs=1,
+    )  # fmt: skip
+    with pytest.raises(RefusedError, match=r"complete: a load .* had not ended.*--unfinished-load"):
+        restore(plan)
+    meant = dataclasses.replace(plan, unfinished_load=True)
+    report = restore(meant)
+    assert load(cluster.url(good["dbname"]), folder).resumed_at > 0
+    cluster.drop(good["dbname"])
+    cluster.drop(str(report.previous))
 
 
 @pytest.mark.parametrize(
@@ -108,7 +183,7 @@ def test_rows_in_the_way_of_a_key_are_told_with_a_query_that_finds_them(
         f"{'firm_id' if table == 'clients' else 'lower(email)'}::text = '{value}' "
         "ORDER BY created_at DESC LIMIT 1)",
     )
-    assert load(half, folder).resumed_at == ROWS
+    assert load(half, folder).resumed_at == SIZE["rows"]
 
 
 @pytest.fixture
@@ -123,7 +198,7 @@ def reader(database_url: Url) -> Iterator[Any]:
 def test_an_open_transaction_is_named_and_nothing_is_lost(database_url: Url, folder: Path, reader: Any) -> None:
     told: list[str] = []
     with pytest.raises(SeedError, match=r"in use.*forgotten psql, idle in transaction\) on cases.*db.connections"):
-        load(database_url, folder, lock_seconds=1, say=told.append)
+        load(database_url, folder, lock_seconds=0.5, say=told.append)
     assert told == [f"waiting for process {reader.info.backend_pid} (forgotten psql, idle in transaction) on cases; "
                     "Ctrl-C ends this"]  # fmt: skip
     assert query(database_url, "SELECT nspname FROM pg_namespace WHERE nspname = %s", (ledger.SCHEMA,)) == []
@@ -153,7 +228,7 @@ def test_a_load_that_gives_up_at_its_end_is_gone_on_with(half: Url, folder: Path
 
         with pytest.raises(SeedError, match="still waits for process"):
             load(half, folder, lock_seconds=0.5, progress=hold)
-    assert load(half, folder).resumed_at == ROWS
+    assert load(half, folder).resumed_at == SIZE["rows"]
 
 
 def test_ctrl_c_is_heard_while_a_load_waits(database_url: Url, folder: Path, reader: Any) -> None:
@@ -172,7 +247,7 @@ def test_ctrl_c_is_heard_while_indexes_are_made(half: Url, folder: Path) -> None
 
         with pytest.raises(KeyboardInterrupt):
             load(half, folder, progress=hold, say=lambda line: interrupt())
-    assert load(half, folder).resumed_at == ROWS
+    assert load(half, folder).resumed_at == SIZE["rows"]
 
 
 def interrupt() -> None:
