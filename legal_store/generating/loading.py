@@ -101,7 +101,8 @@ def generate(
     with _errors_explained(parameters), closing(psycopg2.connect(**parameters)) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
-            cursor.execute("SET statement_timeout = 0")
+            # counting is over before workers or compiled code would pay; workers need memory that containers lack
+            cursor.execute("SET statement_timeout = 0; SET jit = off; SET max_parallel_workers_per_gather = 0")
             checks.take_lock(cursor)
             patience = Patience(lock_seconds, say)
             load = _Load(settings, parameters, recipe, plan, workers or default_workers(), progress, patience, cursor)
