@@ -21,6 +21,7 @@ import bench
 from bench.machine import CHECKOUT, missing_peers
 from bench.one import end_on_sigterm
 from bench.report import VERDICTS, benchmarks_page, number
+from legal_store import embedded
 
 RESULTS = CHECKOUT / "bench" / "results"
 DOCS = CHECKOUT / "docs"
@@ -35,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(names))
     parser.add_argument("--quick", action="store_true", help="smallest sizes: proves that it runs, measures nothing")
-    parser.add_argument("--json", action="store_true", help="print the records instead of lines")
+    parser.add_argument("--json", action="store_true", help="print the records on stdout")
     arguments = parser.parse_args()
     wanted = [name.replace("-", "_") for name in arguments.names] or names
     if unknown := set(wanted) - set(names):
@@ -47,7 +48,7 @@ def main() -> None:
         records, failed = run(wanted, quick=arguments.quick)
     except KeyboardInterrupt:
         sys.exit(130)
-    if not arguments.quick:
+    if records and not arguments.quick:
         say(f"wrote {DOCS / 'benchmarks.md'}")
     if arguments.json:
         print(json.dumps(records, indent=2, ensure_ascii=False))
@@ -94,8 +95,9 @@ def run_one(name: str, *, quick: bool) -> dict[str, Any] | None:
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "record.json"
-        command = [sys.executable, "-m", "bench.one", name, str(file), *["--quick"] * quick]
-        code, output = _run_to_its_end(command)
+        code, output = _run_to_its_end(
+            [sys.executable, "-m", "bench.one", name, str(file), *["--quick"] * quick], folder
+        )
         if code or not file.is_file():
             say(f"{name}: failed with exit code {code}\n{output}")
             return None
@@ -111,17 +113,25 @@ def run_one(name: str, *, quick: bool) -> dict[str, Any] | None:
     return record
 
 
-def _run_to_its_end(command: list[str]) -> tuple[int, str]:
-    """Return exit code and output."""
+def _run_to_its_end(command: list[str], folder: str) -> tuple[int, str]:
+    """Return exit code and output. What it leaves in `folder`, its temporary one, is stopped."""
     with subprocess.Popen(
-        command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    ) as running:
+        command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        env={**os.environ, "TMPDIR": folder},
+    ) as running:  # fmt: skip
         _running.add(running)
         try:
             output, _ = running.communicate()
         finally:
             _running.discard(running)
+            _stop_servers(Path(folder))
     return running.returncode, output
+
+
+def _stop_servers(folder: Path) -> None:
+    """Stop what a comparison that was killed could not stop itself."""
+    for data in folder.glob("*/postgres"):
+        embedded.down(data.parent)
 
 
 def keep(record: dict[str, Any] | None) -> dict[str, Any] | None:

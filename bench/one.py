@@ -42,8 +42,9 @@ def main() -> None:
 
 
 def end_on_sigterm() -> None:
-    """Let SIGTERM end this process as an exception does, so that it stops the servers that it started."""
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    """Let SIGTERM, or a terminal that is closed, end this process as an exception does: it stops what it started."""
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, lambda number, frame: sys.exit(128 + number))
 
 
 def as_record(result: Result) -> dict[str, Any]:

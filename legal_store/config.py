@@ -56,6 +56,8 @@ def _url(*schemes: str, parse: Callable[[str], object] = lambda text: urlsplit(t
             raise ValueError(f"a URL that starts with {allowed}")
         try:
             parse(text)
+        except _NamesNoDatabaseError:
+            raise ValueError(f"a URL that names a database, such as {schemes[0]}://user@host/database") from None
         except ValueError:  # the cause may quote the password: not shown, not chained
             raise ValueError(f"a URL that starts with {allowed}, special characters percent-encoded") from None
         return Url(text)
@@ -63,17 +65,23 @@ def _url(*schemes: str, parse: Callable[[str], object] = lambda text: urlsplit(t
     return read
 
 
+class _NamesNoDatabaseError(ValueError):
+    """A URL that is right but for the name of a database: libpq would take the user's name for it."""
+
+
 def _parse_postgresql(text: str) -> None:
     import psycopg2
     from psycopg2.extensions import parse_dsn
 
     try:
-        ports = parse_dsn(text).get("port", "")
+        parameters = parse_dsn(text)
     except psycopg2.Error as error:
         raise ValueError from error
+    if "dbname" not in parameters:
+        raise _NamesNoDatabaseError
     if text.partition("?")[0].count("@") > 1:  # libpq would take a part of the password for the host
         raise ValueError
-    for port in filter(None, ports.split(",")):
+    for port in filter(None, parameters.get("port", "").split(",")):
         int(port)
 
 
@@ -207,7 +215,7 @@ class Settings:
                 values[setting.name] = setting.metadata["read"](text)
             except ValueError as error:
                 problems.append(f"{setting.metadata['variable']}={_shown(setting.name, text)}: must be {error}")
-        problems += [*_missing_in_production(values), *_pool_larger_than_server(values)]
+        problems += [*_missing_in_production(values), *_pool_sizes_at_odds(values)]
         if problems:
             raise ConfigurationError(_listed(problems), remedy="Correct the environment or the .env file.")
         return cls(**values)
@@ -225,11 +233,15 @@ def _missing_in_production(values: Mapping[str, Any]) -> list[str]:
     return ["DATABASE_URL is not set: in production there is no embedded server to fall back on"]
 
 
-def _pool_larger_than_server(values: Mapping[str, Any]) -> list[str]:
-    pool, server = values.get("pool_size", 10), values.get("max_connections", 20)
-    if pool <= server:
-        return []
-    return [f"DATABASE_POOL_SIZE={pool}: must not be more than DATABASE_MAX_CONNECTIONS, which is {server}"]
+def _pool_sizes_at_odds(values: Mapping[str, Any]) -> list[str]:
+    names = ("pool_size", "max_connections", "pool_min_size")
+    pool, server, least = (values.get(name, getattr(Settings, name)) for name in names)
+    problems = []
+    if pool > server:
+        problems.append(f"DATABASE_POOL_SIZE={pool}: must not be more than DATABASE_MAX_CONNECTIONS, which is {server}")
+    if least > pool:
+        problems.append(f"DATABASE_POOL_MIN_SIZE={least}: must not be more than DATABASE_POOL_SIZE, which is {pool}")
+    return problems
 
 
 def _listed(problems: list[str]) -> str:

@@ -18,7 +18,8 @@ def main() -> None:
     try:
         from legal_store.cli.discovery import build_collection
     except ImportError:
-        sys.exit("legal-store needs the packages of its tasks: pip install 'legal-store[ops]'")
+        print("legal-store needs the packages of its tasks: pip install 'legal-store[ops]'", file=sys.stderr)
+        sys.exit(2)
     try:
         namespace = build_collection(Path.cwd())
     except LegalStoreError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import logging
 import sys
 import traceback
@@ -15,7 +14,7 @@ import invoke
 from invoke.exceptions import Exit
 
 from legal_store.cli.render import say
-from legal_store.errors import LegalStoreError, WrongUseError
+from legal_store.errors import ConfigurationError, LegalStoreError, WrongUseError
 
 
 def task(name: str, **options: Any) -> Callable[[Callable[..., Any]], invoke.Task[Any]]:
@@ -30,8 +29,8 @@ def task(name: str, **options: Any) -> Callable[[Callable[..., Any]], invoke.Tas
         def guarded(context: invoke.Context, *args: Any, **flags: Any) -> Any:
             if not _HELP_FLAGS.isdisjoint(value for value in (*args, *flags.values()) if isinstance(value, str)):
                 return _print_help(declared)
-            read_env_file(Path.cwd() / ".env")
             try:
+                read_env_file(Path.cwd() / ".env")
                 _drop_what_a_killed_import_left()
                 return body(context, *args, **flags)
             except KeyboardInterrupt:
@@ -39,41 +38,32 @@ def task(name: str, **options: Any) -> Callable[[Callable[..., Any]], invoke.Tas
             except Exception as error:  # noqa: BLE001  (unknown ones are raised again)
                 raise _exit_for(error) from None
 
-        guarded.__signature__ = _with_checked_numbers(inspect.signature(body))  # type: ignore[attr-defined]
-        declared = cast(invoke.Task[Any], invoke.task(guarded, name=name, **options))
+        declared = cast(invoke.Task[Any], invoke.task(guarded, name=name, klass=_Task, **options))
         return declared
 
     return declare
 
 
-class WholeNumber(int):
-    """The value of a flag whose default is an int. Invoke itself shows a traceback for what is no number."""
+class _CheckedArgument(invoke.Argument):
+    """A flag that says what is wrong with its value. Invoke shows a traceback for what is no number."""
 
-    def __new__(cls, value: str | int = 0) -> WholeNumber:
+    def set_value(self, value: Any, cast: bool = True) -> None:
         try:
-            return super().__new__(cls, value)
+            super().set_value(value, cast)
         except ValueError:
-            raise Exit(f"{value!r} is no whole number.", code=WrongUseError.exit_code) from None
+            raise Exit(f"{self} {value} is no whole number.", code=WrongUseError.exit_code) from None
+
+    def __repr__(self) -> str:
+        """Stand in Invoke's own messages about this flag."""
+        return f"--{self.name}"
 
 
-class Number(float):
-    """The value of a flag whose default is a float."""
-
-    def __new__(cls, value: str | float = 0) -> Number:
-        try:
-            return super().__new__(cls, value)
-        except ValueError:
-            raise Exit(f"{value!r} is no number.", code=WrongUseError.exit_code) from None
-
-
-def _with_checked_numbers(signature: inspect.Signature) -> inspect.Signature:
-    kinds: dict[type, type] = {int: WholeNumber, float: Number}
-    return signature.replace(
-        parameters=[
-            one.replace(default=kinds[type(one.default)](one.default)) if type(one.default) in kinds else one
-            for one in signature.parameters.values()
-        ]
-    )
+class _Task(invoke.Task[Any]):
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[invoke.Argument]:
+        arguments = super().get_arguments(ignore_unknown_help)
+        for argument in arguments:
+            argument.__class__ = _CheckedArgument
+        return arguments
 
 
 _HELP_FLAGS = frozenset(("--help", "-h"))
@@ -91,7 +81,6 @@ def _drop_what_a_killed_import_left() -> None:
     """Drop a quarantine with real data, whatever the task is. Costs a look into a folder where there was no kill."""
     from legal_store.config import settings
     from legal_store.database.target import connection_parameters
-    from legal_store.errors import ConfigurationError
 
     try:
         notes = settings().import_notes
@@ -107,11 +96,19 @@ def _drop_what_a_killed_import_left() -> None:
 
 @functools.lru_cache(maxsize=1)
 def read_env_file(path: Path) -> None:
-    """Add the variables of a `.env` file to the environment; those already set stay. No file is no error."""
+    """Add the variables of a `.env` file to the environment; those already set stay. No file is no error.
+
+    Raises ConfigurationError when it is not UTF-8.
+    """
     if path.is_file():
         from dotenv import load_dotenv
 
-        load_dotenv(path, override=False)
+        try:
+            load_dotenv(path, override=False)
+        except UnicodeDecodeError as error:
+            raise ConfigurationError(
+                f"{path} is not UTF-8 ({error.reason} at byte {error.start}).", remedy="Save it as UTF-8."
+            ) from None
 
 
 def _exit_for(error: Exception) -> Exception:

@@ -39,6 +39,9 @@ class Health(NamedTuple):
         return {**self._asdict(), "latency": round(self.latency, 3)}
 
 
+_NO_SERVER = "the settings are wrong, or name no server and the embedded one does not run"
+
+
 class Finding(NamedTuple):
     """What a probe found out."""
 
@@ -70,7 +73,7 @@ def check_redis_health(settings: Settings | None = None) -> Health:
     try:
         chosen = settings or from_environment()
     except LegalStoreError:
-        return _answer(Finding("fail", "the settings are wrong"), 0.0)
+        return _answer(Finding("fail", _NO_SERVER), 0.0)
     return _checker(("redis", chosen.redis_url, chosen.home), lambda deadline: _probe_redis(chosen, deadline)).check()
 
 
@@ -154,7 +157,7 @@ def _probe_database(database: Database, deadline: float) -> Finding:
     except (ServerUnavailableError, PoolClosedError) as error:
         return Finding("fail", getattr(error, "reason", "the pool is closed"), checks)
     except LegalStoreError:
-        return Finding("fail", "no server is configured", checks)
+        return Finding("fail", _NO_SERVER, checks)
     except Exception as error:  # noqa: BLE001  (the driver's)
         return Finding("fail", f"the query failed ({type(error).__name__})", checks)
     checks = {
@@ -195,7 +198,7 @@ def _probe_redis(settings: Settings, deadline: float) -> Finding:
             replication: Any = client.info("replication")
             answered = monotonic()
     except LegalStoreError:
-        return Finding("fail", "no server is configured")
+        return Finding("fail", _NO_SERVER)
     except BusyLoadingError:
         return Finding("fail", "the server is loading its data")
     except AuthenticationError:

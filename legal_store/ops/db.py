@@ -78,17 +78,21 @@ def pool_plan(
     instances: int = 2,
     workers: int = 1,
     threads: int = 1,
-    surge: float = 0.0,
+    surge: str = "0",
     per_thread: int = 1,
     json: bool = False,
 ) -> None:
     """Work out DATABASE_POOL_SIZE from the server's limits; exit code 1 when the server is too small."""
     from legal_store.config import settings
-    from legal_store.errors import CheckFailedError
+    from legal_store.errors import CheckFailedError, WrongUseError
     from legal_store.monitor.inspection import inspecting
     from legal_store.monitor.plan import pool_plan as work_out
     from legal_store.monitor.plan import read_limits
 
+    try:
+        share = float(surge)
+    except ValueError:
+        raise WrongUseError(f"--surge {surge} is no number.", remedy="0 is none, 1 doubles the instances.") from None
     with inspecting(settings()) as inspector:
         limits = read_limits(inspector.connection, settings().max_connections, inspector.behind_pooler)
     plan = work_out(
@@ -96,7 +100,7 @@ def pool_plan(
         instances=instances,
         workers=workers,
         threads=threads,
-        surge=surge,
+        surge=share,
         connections_per_thread=per_thread,
     )
     if json:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from invoke import Context
 
-from legal_store.cli.masking import report_of_failure, show_report, write_report
+from legal_store.cli.masking import report_file, show_report
 from legal_store.cli.render import print_json
 from legal_store.cli.task import task
+from legal_store.ops.anonymize import empty_cache
 from legal_store.ops.restore import asked, show_gate
 
 if TYPE_CHECKING:
@@ -124,19 +125,17 @@ def import_anonymized(
     )
     with (
         _ended_in_order(),
+        report_file(report) as write_report,
         noted(settings().import_notes, parameters),
-        report_of_failure(report),
-        progress_bar() as progress,
     ):
-        done = run(plan, progress=progress, show=show_gate)
-    if forget_key:
-        anonymize.forget_key(Path(mask_key_file))
-    if report:
-        write_report(done.anonymized, Path(report))
-    if json:
-        print_json(done)
-    else:
-        _show(done)
+        with progress_bar() as progress:
+            done = run(plan, progress=progress, show=show_gate)
+        if forget_key:
+            anonymize.forget_key(Path(mask_key_file))
+        masked = done.anonymized
+        done = done._replace(anonymized=masked._replace(untidied=(*masked.untidied, *empty_cache())))
+        print_json(done) if json else _show(done)
+        write_report(done.anonymized)
 
 
 def _show(done: ImportReport) -> None:

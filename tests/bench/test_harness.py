@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from bench.__main__ import comparisons
@@ -177,7 +178,7 @@ def short_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 @pytest.mark.parametrize("start", [["-m", "bench", "loading"], ["-m", "invoke", "bench", "--name", "loading"]])
 def test_an_interrupted_comparison_stops_its_servers(
     number: signal.Signals, code: int, start: list[str], short_folder: Path
@@ -195,6 +196,20 @@ def test_an_interrupted_comparison_stops_its_servers(
     assert list(short_folder.iterdir()) == []
 
 
+def test_servers_of_a_killed_comparison_are_stopped(short_folder: Path) -> None:
+    running = subprocess.Popen(
+        [sys.executable, "-m", "bench", "loading", "--quick"],
+        cwd=CHECKOUT, stderr=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(short_folder)},
+    )  # fmt: skip
+    while not (servers := _postmasters(short_folder)) and running.poll() is None:
+        time.sleep(0.02)
+    (comparison,) = psutil.Process(running.pid).children()
+    comparison.kill()
+    _, told = running.communicate(timeout=60)
+    assert running.returncode == 3 and "loading: failed with exit code -9" in told
+    assert servers and not [pid for pid in servers if is_alive(pid)]
+
+
 def _postmasters(folder: Path) -> list[int]:
-    written = [file.read_text().split() for file in folder.glob("tmp*/postgres/postmaster.pid")]
+    written = [file.read_text().split() for file in folder.glob("tmp*/tmp*/postgres/postmaster.pid")]
     return [int(lines[0]) for lines in written if lines]

@@ -14,7 +14,7 @@ import pytest
 from legal_store.config import Url
 from legal_store.embedded.server import free_port
 from tests.cli.conftest import Invoke
-from tests.conftest import Cluster
+from tests.conftest import CHECKOUT, Cluster
 
 SECRET = "s3cr3t-Zq"
 
@@ -79,6 +79,16 @@ def test_a_malformed_url(invoke: Invoke) -> None:
     assert_explained(finished, 2, "DATABASE_URL=postgresql://u:***@h:12x/db", "must be a URL")
 
 
+def test_a_url_without_a_database(invoke: Invoke) -> None:
+    finished = invoke("migrate.status", DATABASE_URL=f"postgresql://u:{SECRET}@h")
+    assert_explained(finished, 2, "DATABASE_URL=postgresql://u:***@h", "names a database", "user@host/database")
+
+
+def test_a_pool_that_keeps_more_than_it_may_hold(invoke: Invoke) -> None:
+    finished = invoke("migrate.status", DATABASE_POOL_MIN_SIZE=15)
+    assert_explained(finished, 2, "DATABASE_POOL_MIN_SIZE=15", "DATABASE_POOL_SIZE, which is 10")
+
+
 def test_no_database_at_all(invoke: Invoke, tmp_path: Path) -> None:
     finished = invoke("migrate.status", LEGAL_STORE_HOME=tmp_path / "home")
     assert_explained(finished, 2, "DATABASE_URL is not set", "invoke up")
@@ -123,6 +133,20 @@ def test_settings_come_from_an_env_file_of_the_folder(invoke: Invoke, tmp_path: 
     assert_explained(invoke("migrate.status", folder=tmp_path), 2, "DATABASE_POOL_SIZE='many'")
 
 
+def test_an_env_file_that_is_not_utf8(invoke: Invoke, tmp_path: Path) -> None:
+    (tmp_path / "tasks.py").write_text(
+        "from legal_store.cli.discovery import build_collection\nnamespace = build_collection()\n"
+    )
+    (tmp_path / ".env").write_bytes("LEGAL_STORE_ENV=tést\n".encode("latin-1"))
+    assert_explained(invoke("migrate.status", folder=tmp_path), 2, ".env is not UTF-8")
+
+
+def test_a_folder_of_the_checkout_works_in_the_checkout(invoke: Invoke) -> None:
+    finished = invoke("migrate.status", folder=CHECKOUT / "docs")
+    assert f"(in {CHECKOUT})" in finished.stderr
+    assert not (CHECKOUT / "docs" / ".legal_store").exists()
+
+
 def test_the_library_reads_no_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from legal_store.config import Settings
 
@@ -134,9 +158,9 @@ def test_the_library_reads_no_env_file(tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("flags", "fragment"),
     [
-        ("db.slow --limit many", "'many' is no whole number"),
+        ("db.slow --limit many", "--limit many is no whole number"),
         ("db.slow --limit 0", "--limit 0 shows nothing"),
-        ("db.pool-plan --surge half", "'half' is no number"),
+        ("db.pool-plan --surge half", "--surge half is no number"),
         ("serve-health --port 70000", "Cannot listen on 127.0.0.1:70000"),
     ],
 )

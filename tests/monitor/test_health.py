@@ -121,7 +121,7 @@ def test_a_standby_is_a_warning(tmp_path: Path) -> None:
 
 def test_a_wrong_configuration_is_a_failure_not_an_exception(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", "http://wrong")
-    assert timed(check_redis_health).reason == "the settings are wrong"
+    assert timed(check_redis_health).reason.startswith("the settings are wrong")
 
 
 def test_a_redis_that_is_down_or_blackholed(servers: embedded.Servers) -> None:
