@@ -57,12 +57,14 @@ def backup(
         raise WrongUseError("--compress and --gzip exclude each other.")
     if remote_only and not upload:
         raise WrongUseError("--remote-only needs --upload URL.")
+    parameters = connection_parameters(settings())
+    _warn_of_unfinished_load(parameters)
     local = [] if remote_only else [_store("")]
     stores = [*local, *([open_store(upload)] if upload else [])]
     key = writing_key(stores, file=_path(key_file)) if encrypt else None
     with progress_bar() as progress:
         report = make_backup(
-            connection_parameters(settings()),
+            parameters,
             stores,
             environment=settings().environment,
             codec="zstd" if compress else "gzip" if gzip else "pg_dump",
@@ -84,6 +86,14 @@ def backup(
     )
     for url in report.stores:
         print(f"  in {url} as {made.data_file}")
+
+
+def _warn_of_unfinished_load(parameters: dict[str, Any]) -> None:
+    from legal_store.generating import unfinished_load
+
+    if (found := unfinished_load(parameters)) is not None:
+        say(f"warning: {found}; the backup holds the database as it is, and `invoke restore` asks whether it is meant.")
+        say(f"         {found.remedy}")
 
 
 @task("backup.list", help={"store": _STORE, "key-file": _KEY, "json": "print JSON"})

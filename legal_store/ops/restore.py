@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         "create-roles": "make missing roles, without login",
         "no-owner": "everything belongs to this login afterwards",
         "in-place": "replace the objects in one transaction, for logins that may not create databases",
+        "unfinished-load": "the backup may be of a database in which a load of generated data had not ended",
         "trust-sql": "restore an SQL file, which can run any command",
         "jobs": "parallel jobs",
         "key-file": "file of the key (default: LEGAL_STORE_BACKUP_KEY_FILE, _KEY_COMMAND or _KEY)",
@@ -46,6 +47,7 @@ def restore(
     create_roles: bool = False,
     no_owner: bool = False,
     in_place: bool = False,
+    unfinished_load: bool = False,
     trust_sql: bool = False,
     jobs: int = 0,
     key_file: str = "",
@@ -87,6 +89,7 @@ def restore(
             create_roles=create_roles,
             owners=not no_owner,
             in_place=in_place,
+            unfinished_load=unfinished_load,
             jobs=jobs or os.cpu_count() or 1,
             safety_backup=None if no_safety_backup else lambda: _safety_backup(parameters, key, progress),
         )

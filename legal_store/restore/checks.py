@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from legal_store.backup.comparing import differences
 from legal_store.backup.manifest import Contents
 from legal_store.backup.snapshot import Snapshot, snapshot
+from legal_store.generating import unfinished_load
 from legal_store.restore.sources import Backup, Source
 
 
@@ -50,6 +51,14 @@ def valid_constraints(restored: Restored) -> Finding:
     if isinstance(restored.source, Backup):  # NOT VALID there as well: it was so when the backup was made
         names = [name for name in names if name.startswith("index ")]
     return Finding("constraints", f"{len(names)} not valid", [f"{name} is not valid" for name in names])
+
+
+def no_unfinished_load(restored: Restored) -> Finding:
+    """No load of generated data is in its middle: until its end constraints are missing."""
+    found = unfinished_load(restored.parameters)
+    if found is None:
+        return Finding("unfinished load", "none", [])
+    return Finding("unfinished load", "one", [f"{found}; with --unfinished-load it can be restored and completed"])
 
 
 DEFAULT_CHECKS: tuple[Check, ...] = (same_contents, valid_constraints)

@@ -26,7 +26,7 @@ from legal_store.backup.reading import pg_restore
 from legal_store.backup.snapshot import connect
 from legal_store.errors import DamagedBackupError, RestoreError, ServerUnavailableError
 from legal_store.restore import gates
-from legal_store.restore.checks import DEFAULT_CHECKS, Check, Finding, run_checks
+from legal_store.restore.checks import DEFAULT_CHECKS, Check, Finding, no_unfinished_load, run_checks
 from legal_store.restore.databases import BEFORE, QUARANTINE, STAGED, Server, mark, name_for, server
 from legal_store.restore.gates import Checklist, Gate
 from legal_store.restore.loading import Loader, check_jobs, sets_unknown_parameters
@@ -49,6 +49,8 @@ class RestorePlan:
     create_roles: bool = False
     owners: bool = True
     in_place: bool = False
+    unfinished_load: bool = False
+    """Whether a database may be restored in which a load of generated data has not ended."""
     jobs: int = 2
     safety_backup: SafetyBackup | None = None
     """Makes and verifies a backup of the live database, and returns its manifest; None where there is to be none."""
@@ -111,6 +113,7 @@ class _Restore:
         self.checklist.add(gates.purpose(manifest, masked=plan.rework is not None))
         self.checklist.add(gates.environment(manifest, plan.environment, other_allowed=plan.other_environment))
         self.checklist.add(gates.confirmation(plan.database, plan.typed, production=plan.production))
+        self.checklist.add(gates.complete(manifest, unfinished_allowed=plan.unfinished_load))
         self.checklist.add(self._authentic())
 
     def run(self, opened: Server) -> RestoreReport:
@@ -217,7 +220,8 @@ class _Restore:
     def _check(self, database: str) -> None:
         self.progress.step("check")
         parameters = {**self.plan.parameters, "dbname": database}
-        for finding in run_checks(parameters, self.plan.source, tuple(self.plan.checks)):
+        checks = (*self.plan.checks, *[no_unfinished_load] * (not self.plan.unfinished_load))
+        for finding in run_checks(parameters, self.plan.source, checks):
             self.checklist.show(_gate_of(finding))
             self.checklist.gates.append(_gate_of(finding))
             if finding.problems:
