@@ -68,6 +68,11 @@ class Server:
     def exists(self, name: str) -> bool:
         return bool(self.rows("SELECT FROM pg_database WHERE datname = %s", name))
 
+    def identity(self, name: str) -> int | None:
+        """Return what stays of a database when it is renamed, None where there is none of that name."""
+        rows = self.rows("SELECT oid FROM pg_database WHERE datname = %s", name)
+        return rows[0][0] if rows else None
+
     def may_create(self) -> bool:
         """Say whether the login may create databases."""
         return bool(self.rows("SELECT FROM pg_roles WHERE rolname = current_user AND (rolsuper OR rolcreatedb)"))
@@ -143,6 +148,18 @@ class Server:
         self.run(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(sql.Identifier(target), sql.Identifier(owner)))
         self.run(sql.SQL("ALTER DATABASE {} CONNECTION LIMIT {}").format(sql.Identifier(target), sql.Literal(limit)))
 
+    @contextmanager
+    def held(self, name: str) -> Iterator[None]:
+        """Keep everybody from dropping or renaming a database: who tries waits. Its sessions come and go as always.
+
+        A comment locks the database so; it is rolled back, and the lock ends with this process. Raises psycopg2.Error
+        for who does not own it.
+        """
+        with closing(connect(self.parameters)) as other, other.cursor() as cursor:
+            cursor.execute("SET idle_in_transaction_session_timeout = 0")
+            cursor.execute(sql.SQL("COMMENT ON DATABASE {} IS NULL").format(sql.Identifier(name)))
+            yield
+
     def forget_anonymized(self, name: str) -> None:
         """Have a database no longer say that its rows were anonymized, if it does."""
         if any(setting.startswith(f"{ANONYMIZED_SETTING}=") for _, setting in self.rows(_SETTINGS, name)):
@@ -202,8 +219,9 @@ class Server:
 
         One transaction with two renames: the first takes the database's lock, so that new sessions wait, while
         those that are in it are ended. Whoever waited is told that the database was renamed, and finds the new one
-        at the next try. Raises RestoreError; then the live database is what it was.
+        at the next try. Raises RestoreError that says which one is live.
         """
+        expected = self.identity(incoming)
         renames = [
             sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(old), sql.Identifier(new))
             for old, new in ((live, aside), (incoming, live))
@@ -217,11 +235,24 @@ class Server:
             with self._ending_sessions_in(live, incoming):
                 self._in_one_transaction([*renames, *marks])
         except psycopg2.Error as error:
-            raise RestoreError(
-                f"The databases could not be swapped: {str(error).strip()}. {live} is what it was before.",
-                remedy="Stop whatever keeps sessions open in it (see `invoke db.connections`), and run this again.",
-            ) from error
+            if self._identity_now(live) != expected:  # else it is swapped, and only the answer was lost
+                raise RestoreError(
+                    f"The databases could not be swapped: {str(error).strip()}. {live} is what it was before.",
+                    remedy="Stop whatever keeps sessions open in it (see `invoke db.connections`), and run this again.",
+                ) from error
         return time.monotonic() - began
+
+    def _identity_now(self, live: str) -> int | None:
+        """Return the identity of the database that is live after a failed swap, which may have cost the connection."""
+        try:
+            with server({**self.parameters, "dbname": live}) as opened:
+                return opened.identity(live)
+        except ServerUnavailableError as error:
+            raise RestoreError(
+                f"The databases were being swapped when the server was lost: {error.message}"
+                f" {live} is now either what it was before or what was restored, both whole.",
+                remedy="`invoke status` and `invoke psql` show which; what is not live has a name that begins so.",
+            ) from error
 
     def rows(self, query: str, *arguments: object) -> list[Any]:
         with self._connection.cursor() as cursor:

@@ -55,6 +55,7 @@ class Loader:
             "statement_timeout": "0",
             "synchronous_commit": "off",
             "row_security": "off",
+            "standard_conforming_strings": "on",
             **index_settings,
         }
         text = " ".join(f"-c {name}={value}" for name, value in options.items())
@@ -132,10 +133,10 @@ class Loader:
     def _load_sql(self, source: SqlFile) -> None:
         arguments = ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", *self._database]
         with (
-            source.open() as text,
+            source.open() as pieces,
             Running(safe_psql(self._server_version), arguments, self._environment, stdin=subprocess.PIPE) as running,
         ):
-            while_accepted(running.process.stdin, iter(lambda: text.read(_PIPE_BYTES), b""))
+            while_accepted(running.process.stdin, pieces)
             running.finish()
 
     def run(self, arguments: Sequence[str | Path], *descriptors: int) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -24,13 +24,13 @@ from legal_store.backup.manifest import Manifest
 from legal_store.backup.progress import SILENT, Progress
 from legal_store.backup.reading import pg_restore
 from legal_store.backup.snapshot import connect
-from legal_store.errors import DamagedBackupError, RestoreError, ServerUnavailableError
+from legal_store.errors import DamagedBackupError, RefusedError, RestoreError, ServerUnavailableError
 from legal_store.restore import gates
 from legal_store.restore.checks import DEFAULT_CHECKS, Check, Finding, run_checks
 from legal_store.restore.databases import BEFORE, QUARANTINE, STAGED, Server, mark, name_for, server
 from legal_store.restore.gates import Checklist, Gate
 from legal_store.restore.loading import Loader, check_jobs, sets_unknown_parameters
-from legal_store.restore.sources import Backup, Source
+from legal_store.restore.sources import Backup, Source, SqlFile
 
 SafetyBackup = Callable[[], Manifest]
 Rework = Callable[[dict[str, Any]], None]
@@ -102,6 +102,7 @@ class _Restore:
     server: Server = field(init=False)
     began: float = field(default_factory=time.monotonic)
     safety: str | None = None
+    identity: int | None = None
     replaced: bool = False
 
     def judge_source(self) -> None:
@@ -115,6 +116,7 @@ class _Restore:
 
     def run(self, opened: Server) -> RestoreReport:
         self.server = opened
+        self.identity = opened.identity(self.plan.database)
         self._gates()
         self._make_safety_backup()
         if self.plan.in_place:
@@ -143,7 +145,7 @@ class _Restore:
         source = self.plan.source
         try:
             source.check(self.progress)
-        except DamagedBackupError as error:
+        except (DamagedBackupError, RefusedError) as error:
             self.checklist.show(Gate("backup", False, error.message, error.remedy))
             raise
         if isinstance(source, Backup):
@@ -159,6 +161,8 @@ class _Restore:
                 f"{pg_restore()} cannot restore in one transaction into a server older than 17",
                 "Use a login with CREATEDB, or the client programs of the server's version.",
             )
+        if self.plan.in_place and isinstance(self.plan.source, SqlFile):
+            return Gate("mode", False, "an SQL file cannot be restored in place", "Use an archive (pg_dump -Fc).")
         if self.plan.in_place:
             text = "in place: one transaction, the database is locked meanwhile; undo is restoring the safety backup"
             return Gate("mode", None, text)
@@ -200,11 +204,11 @@ class _Restore:
 
     def _load(self, database: str) -> None:
         try:
-            with self._loader(database) as loader:
+            with self._live_held(), self._loader(database) as loader:
                 loader.load(self.plan.source, self.progress)
         except ProgramFailedError as error:
             raise RestoreError(
-                f"{self.plan.source.name} could not be restored: {error}.", remedy=self._untouched()
+                f"{self.plan.source.name} could not be restored: {error}.", remedy=self._state_of_live()
             ) from None
         self.progress.step("analyze")
         with connect(self.plan.parameters, dbname=database) as connection:
@@ -214,6 +218,11 @@ class _Restore:
                 cursor.execute("ANALYZE")
         connection.close()
 
+    def _live_held(self) -> AbstractContextManager[None]:
+        """While SQL runs that somebody else has written, the live database keeps its name."""
+        by_psql = isinstance(self.plan.source, SqlFile) and self.identity is not None
+        return self.server.held(self.plan.database) if by_psql else nullcontext()
+
     def _check(self, database: str) -> None:
         self.progress.step("check")
         parameters = {**self.plan.parameters, "dbname": database}
@@ -221,9 +230,8 @@ class _Restore:
             self.checklist.show(_gate_of(finding))
             self.checklist.gates.append(_gate_of(finding))
             if finding.problems:
-                raise RestoreError(
-                    f"The restored database is not right: {'; '.join(finding.problems[:5])}.", remedy=self._untouched()
-                )
+                found = "; ".join(finding.problems[:5])
+                raise RestoreError(f"The restored database is not right: {found}.", remedy=self._state_of_live())
 
     def _in_place(self) -> RestoreReport:
         from legal_store.restore.in_place import replace_objects
@@ -236,7 +244,7 @@ class _Restore:
                 replace_objects(self.plan.source, loader, self.progress)
         except ProgramFailedError as error:
             raise RestoreError(
-                f"{self.plan.source.name} could not be restored: {error}.", remedy=self._untouched()
+                f"{self.plan.source.name} could not be restored: {error}.", remedy=self._state_of_live()
             ) from None
         self.progress.step("replaced")
         self.replaced = True
@@ -293,10 +301,19 @@ class _Restore:
             round(time.monotonic() - self.began, 2),
         )
 
-    def _untouched(self) -> str:
+    def _state_of_live(self) -> str:
+        """Say what has become of the live database, after a look at it."""
+        live = self.plan.database
         if self.replaced:
-            return f"{self.plan.database} holds the restored objects already; its safety backup is {self.safety}."
-        return f"The live database {self.plan.database} is what it was before."
+            return f"{live} holds the restored objects already; its safety backup is {self.safety}."
+        try:
+            with server(self.plan.parameters) as opened:
+                now = opened.identity(live)
+        except (psycopg2.Error, ServerUnavailableError):
+            return f"Nothing was swapped; the live database {live} could not be looked at now."
+        if now == self.identity:
+            return f"The live database {live} is what it was before."
+        return f"Nothing was swapped, and yet the live database {live} is {'another one' if now else 'gone'}."
 
 
 def _gate_of(finding: Finding) -> Gate:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import os
+import zlib
+from collections import deque
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, Protocol
 
 from legal_store.backup.catalog import base_name, load
 from legal_store.backup.keys import MasterKey
@@ -17,6 +19,7 @@ from legal_store.backup.reading import check_archive, open_archive, table_of_con
 from legal_store.backup.stores import Store
 from legal_store.backup.stores.local import LocalStore
 from legal_store.errors import BackupError, DamagedBackupError, RefusedError
+from legal_store.restore.plain_sql import PlainSql
 
 _ARCHIVE_MAGIC = b"PGDMP"
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -86,19 +89,23 @@ class SqlFile(Source):
         self.name = path.name
 
     def check(self, progress: Progress = SILENT) -> None:
-        try:
-            with self.open() as text:
-                while text.read(1 << 20):
-                    pass
-        except (OSError, EOFError) as error:
-            raise DamagedBackupError(f"{self.path} cannot be read to its end: {error}.") from None
+        with self.open() as pieces:
+            deque(pieces, maxlen=0)
 
     @contextmanager
-    def open(self) -> Iterator[BinaryIO]:
+    def open(self) -> Iterator[Iterator[bytes]]:
+        """Yield the text in pieces, of statements that were judged. Reading them raises what PlainSql raises."""
         with self.path.open("rb") as file:
-            packed = file.read(2) == _GZIP_MAGIC
+            packed = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
             file.seek(0)
-            yield gzip.GzipFile(fileobj=file, mode="rb") if packed else file  # type: ignore[misc]
+            text: Any = gzip.GzipFile(fileobj=file, mode="rb") if packed else file
+            yield PlainSql(self.name, lambda size: self._read(text, size)).pieces()
+
+    def _read(self, text: Any, size: int) -> bytes:
+        try:
+            return bytes(text.read(size))
+        except (OSError, EOFError, zlib.error) as error:
+            raise DamagedBackupError(f"{self.path} cannot be read to its end: {error}.") from None
 
 
 def find_source(wanted: str, store: Store, master: MasterKey | None, *, trust_sql: bool = False) -> Source:

@@ -124,10 +124,10 @@ def test_sql_files_are_restored_only_when_trusted(
 
 
 def test_commands_planted_in_an_sql_file_do_not_run(live: dict[str, Any], store: LocalStore, tmp_path: Any) -> None:
-    """psql stops at the first one after the dump's own \\restrict, and the live database stays."""
+    """They are refused before psql is started, which would stop at them as well."""
     import subprocess
 
-    from legal_store.errors import RestoreError
+    from legal_store.restore.databases import server
 
     program = clients("pg_dump")[0].path
     text = subprocess.run([program], env=child_environment(live), check=True, capture_output=True, text=True).stdout
@@ -136,10 +136,12 @@ def test_commands_planted_in_an_sql_file_do_not_run(live: dict[str, Any], store:
     begin, middle, end = text.partition("SET statement_timeout = 0;")
     file.write_text(f"{begin}\\! touch {victim}\n{middle}{end}")
     before = contents(live)
-    with pytest.raises(RestoreError):
+    with pytest.raises(RefusedError, match="is a command to psql itself"):
         restore(_plan(live, find_source(str(file), store, None, trust_sql=True)))
     assert not victim.exists()
     assert differences(before, contents(live)) == []
+    with server(live) as opened:
+        assert [found for found in opened.marked() if found.of == live["dbname"]] == []
 
 
 def test_one_backup_can_go_to_two_stores_at_once(live: dict[str, Any], store: LocalStore, tmp_path: Any) -> None:
