@@ -6,6 +6,7 @@ the one that made it.
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import os
@@ -28,6 +29,7 @@ STAGED, QUARANTINE, BEFORE, SCRATCH = "staged", "quarantine", "before", "scratch
 
 _MARK = "legal_store "
 _NAME = f"_({STAGED}|{QUARANTINE}|{SCRATCH})_[0-9]{{8}}_[0-9]{{6}}_[0-9]{{3}}$"
+_TEMPLATE = "template0"
 _MAINTENANCE = ("postgres", "template1")
 _SWAP_SECONDS = 30.0
 _TERMINATE_EVERY = 0.05
@@ -85,7 +87,8 @@ class Server:
         """
         options = self._properties(like) if like else [sql.SQL("ENCODING 'UTF8'")]
         made, listed = sql.Identifier(name), sql.SQL(" ").join(options)
-        self.run(sql.SQL("CREATE DATABASE {} TEMPLATE template0 {} ALLOW_CONNECTIONS false").format(made, listed))
+        create = sql.SQL(f"CREATE DATABASE {{}} TEMPLATE {_TEMPLATE} {{}} ALLOW_CONNECTIONS false")
+        self.run(create.format(made, listed))
         self._in_one_transaction(
             [
                 sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(made),
@@ -98,7 +101,22 @@ class Server:
         """Drop a database that carries our mark, ending the sessions in it. Raises RefusedError for any other."""
         if not any(found.name == name for found in self.marked()):
             raise RefusedError(f"The database {name} was not made or put aside by a restore; it is not dropped.")
+        self._forget_subscriptions(name)
         self.run(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def _forget_subscriptions(self, name: str) -> None:
+        """Drop the subscriptions in a database, with which it cannot be dropped; the publisher is not told."""
+        subscriptions = self.rows(
+            "SELECT subname::text FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid WHERE datname = %s",
+            name,
+        )
+        if not subscriptions:
+            return
+        with closing(connect(self.parameters, dbname=name)) as inside, inside.cursor() as cursor:
+            inside.autocommit = True
+            for (subscription,) in subscriptions:
+                for statement in _FORGET_SUBSCRIPTION:
+                    cursor.execute(sql.SQL(statement).format(sql.Identifier(subscription)))
 
     def marked(self) -> list[Marked]:
         """Return the databases that carry our mark, newest first.
@@ -135,7 +153,7 @@ class Server:
             name, _, value = setting.partition("=")
             if name == ANONYMIZED_SETTING:
                 continue
-            literal = sql.SQL(value) if name in _LISTS and value else sql.Literal(value)
+            literal = _list_literal(value) if name in _LISTS else sql.Literal(value)
             whose = (
                 sql.SQL("ROLE {} IN DATABASE {}").format(sql.Identifier(role), sql.Identifier(target))
                 if role
@@ -179,6 +197,14 @@ class Server:
         found = [
             f"prepared transaction {gid}"
             for (gid,) in self.rows("SELECT gid FROM pg_prepared_xacts WHERE database = %s", name)
+        ]
+        found += [
+            f"enabled subscription {subscription}"
+            for (subscription,) in self.rows(
+                "SELECT subname::text FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid"
+                " WHERE datname = %s AND subenabled",
+                name,
+            )
         ]
         found += [
             f"logical replication slot {slot}"
@@ -321,8 +347,10 @@ class Server:
 
     def _properties(self, like: str) -> list[sql.Composable]:
         ((entry, encoding, tablespace),) = self.rows(
-            "SELECT to_jsonb(d), pg_encoding_to_char(encoding), t.spcname::text FROM pg_database d"
-            " JOIN pg_tablespace t ON t.oid = d.dattablespace WHERE datname = %s",
+            "SELECT to_jsonb(d), pg_encoding_to_char(encoding), (SELECT spcname::text FROM pg_tablespace t"
+            " WHERE t.oid = d.dattablespace AND t.oid <> (SELECT dattablespace FROM pg_database WHERE datname = %s))"
+            " FROM pg_database d WHERE datname = %s",
+            _TEMPLATE,
             like,
         )
         provider = {"c": "libc", "i": "icu", "b": "builtin"}[entry["datlocprovider"]]
@@ -338,7 +366,9 @@ class Server:
         if entry.get("daticurules"):
             options["ICU_RULES"] = entry["daticurules"]
         listed = [sql.SQL(f"{name} {{}}").format(sql.Literal(value)) for name, value in options.items()]
-        return [*listed, sql.SQL("TABLESPACE {}").format(sql.Identifier(tablespace))]
+        if tablespace:  # to name the one that it gets anyway takes a right that few logins have
+            listed.append(sql.SQL("TABLESPACE {}").format(sql.Identifier(tablespace)))
+        return listed
 
     def _grants(self, source: str, target: str) -> Iterator[sql.Composable]:
         for grantee, privilege, grantable in self.rows(_GRANTS, source):
@@ -349,6 +379,12 @@ class Server:
                 sql.SQL(" WITH GRANT OPTION" if grantable else ""),
             )
 
+
+_FORGET_SUBSCRIPTION = (
+    "ALTER SUBSCRIPTION {} DISABLE",
+    "ALTER SUBSCRIPTION {} SET (slot_name = NONE)",
+    "DROP SUBSCRIPTION {}",
+)
 
 _SETTINGS = """
 SELECT r.rolname::text, unnest(s.setconfig)
@@ -371,9 +407,9 @@ WHERE datname = ANY (%s) AND backend_type = 'client backend' AND pid <> pg_backe
 
 @contextmanager
 def server(parameters: dict[str, Any]) -> Iterator[Server]:
-    """Connect to the maintenance database of the server that psycopg2 `parameters` name.
+    """Connect to a maintenance database of the server of the database that psycopg2 `parameters` name.
 
-    Raises ServerUnavailableError.
+    Everybody who works at one database gets the same one, so that their locks meet. Raises ServerUnavailableError.
     """
     with closing(_maintenance_connection(parameters)) as connection:
         connection.autocommit = True
@@ -393,9 +429,14 @@ def drop_abandoned(parameters: dict[str, Any]) -> list[str]:
     """
     dropped = []
     with server(parameters) as opened:
-        for database in {found.of for found in opened.marked() if found.kind != BEFORE}:
-            with suppress(RefusedError), opened.locked(database) as names:
-                dropped += names
+        left = {found.of for found in opened.marked() if found.kind != BEFORE}
+    for database in left:
+        with (
+            server({**parameters, "dbname": database}) as opened,
+            suppress(RefusedError),
+            opened.locked(database) as names,
+        ):
+            dropped += names
     return dropped
 
 
@@ -410,6 +451,8 @@ def name_for(database: str, kind: str, moment: datetime | None = None) -> str:
 def _maintenance_connection(parameters: dict[str, Any]) -> Any:
     problems = []
     for name in _MAINTENANCE:
+        if name == parameters.get("dbname"):  # it cannot be renamed from inside
+            continue
         try:
             return connect(parameters, dbname=name)
         except ServerUnavailableError as error:
@@ -431,6 +474,12 @@ def _shared_memory_mb() -> float:
     except OSError:
         return math.inf
     return found.f_bavail * found.f_frsize >> 20
+
+
+def _list_literal(value: str) -> sql.Composable:
+    """Return a list as SET takes it, from one as it is stored: names are quoted where they need it, '' is \"\"."""
+    (names,) = csv.reader([value], skipinitialspace=True)
+    return sql.SQL(", ").join(map(sql.Literal, names or [""]))
 
 
 def _commented(name: str, comment: str) -> sql.Composable:

@@ -69,6 +69,7 @@ def test_owner_grants_settings_and_comment_of_the_database_are_carried_over(
         ALTER DATABASE {name} SET search_path = public, "Schemă cu spații";
         ALTER DATABASE {name} SET legal_store.environment = 'it''s a test';
         ALTER ROLE legal_store_service IN DATABASE {name} SET work_mem = '7MB';
+        ALTER ROLE legal_store_service IN DATABASE {name} SET search_path = '';
         ALTER DATABASE {name} CONNECTION LIMIT 77;
         COMMENT ON DATABASE {name} IS 'ours';
         REVOKE CONNECT ON DATABASE {name} FROM PUBLIC;
