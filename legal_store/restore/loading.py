@@ -48,17 +48,17 @@ class Loader:
         server_version: int,
         jobs: int,
         index_settings: Mapping[str, str],
-        owners: bool = True,
+        options: Sequence[str] = (),
     ) -> None:
-        self._database = ["--dbname", parameters["dbname"], "--no-password", *([] if owners else ["--no-owner"])]
-        options = {
+        self._options = ["--no-password", *options]
+        settings = {
             "statement_timeout": "0",
             "synchronous_commit": "off",
             "row_security": "off",
             "standard_conforming_strings": "on",
             **index_settings,
         }
-        text = " ".join(f"-c {name}={value}" for name, value in options.items())
+        text = " ".join(f"-c {name}={value}" for name, value in settings.items())
         self._environment = child_environment(parameters, PGOPTIONS=text)
         self._jobs = jobs
         self._server_version = server_version
@@ -131,7 +131,7 @@ class Loader:
             archive.finish()
 
     def _load_sql(self, source: SqlFile) -> None:
-        arguments = ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", *self._database]
+        arguments = ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--no-password"]
         with (
             source.open() as pieces,
             Running(safe_psql(self._server_version), arguments, self._environment, stdin=subprocess.PIPE) as running,
@@ -149,7 +149,8 @@ class Loader:
 
     def _restoring(self, arguments: Sequence[str | Path], *descriptors: int, **streams: Any) -> Running:
         strict = [] if self.lenient else ["--exit-on-error"]
-        given = [*self._database, *strict, *arguments]
+        # no name: pg_restore would take one with "=" in it for a connection string; PGDATABASE says it
+        given = ["--dbname=", *self._options, *strict, *arguments]
         return Running(pg_restore(), given, self._environment, pass_fds=descriptors, **streams)
 
 

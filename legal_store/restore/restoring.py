@@ -266,7 +266,7 @@ class _Restore:
                 server_version=self.server.version,
                 jobs=self.plan.jobs,
                 index_settings=self.server.settings_for_indexes(self.plan.jobs, self._largest_table),
-                owners=self.plan.owners,
+                options=[] if self.plan.owners else ["--no-owner"],
             )
 
     @property
