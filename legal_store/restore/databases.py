@@ -178,11 +178,13 @@ class Server:
             cursor.execute(sql.SQL("COMMENT ON DATABASE {} IS NULL").format(sql.Identifier(name)))
             yield
 
-    def forget_anonymized(self, name: str) -> None:
-        """Have a database no longer say that its rows were anonymized, if it does."""
-        if any(setting.startswith(f"{ANONYMIZED_SETTING}=") for _, setting in self.rows(_SETTINGS, name)):
+    def forget_anonymized(self, name: str) -> bool:
+        """Have a database no longer say that its rows were anonymized; return whether it did."""
+        said = any(setting.startswith(f"{ANONYMIZED_SETTING}=") for _, setting in self.rows(_SETTINGS, name))
+        if said:
             mark = sql.Identifier(*ANONYMIZED_SETTING.split("."))
             self.run(sql.SQL("ALTER DATABASE {} RESET {}").format(sql.Identifier(name), mark))
+        return said
 
     def sessions(self, name: str) -> list[tuple[str, str]]:
         """Return application name and user of every session in a database."""

@@ -23,7 +23,7 @@ from legal_store.backup.clients import ProgramFailedError, reachable
 from legal_store.backup.manifest import Manifest
 from legal_store.backup.progress import SILENT, Progress
 from legal_store.backup.reading import pg_restore
-from legal_store.backup.snapshot import connect
+from legal_store.backup.snapshot import connect, snapshot
 from legal_store.errors import DamagedBackupError, RefusedError, RestoreError, ServerUnavailableError
 from legal_store.restore import gates
 from legal_store.restore.checks import DEFAULT_CHECKS, Check, Finding, run_checks
@@ -85,8 +85,8 @@ def restore(
     ends open sessions. The old database stays, for `undo`. With `in_place`, for logins that may not create
     databases, the objects are replaced in one transaction instead.
 
-    `show` is called with each gate. Raises RefusedError at a closed gate, DamagedBackupError, RestoreError; the
-    live database is then what it was.
+    `show` is called with each gate. Raises RefusedError at a closed gate and DamagedBackupError, before anything is
+    changed; RestoreError, which says what has become of the live database.
     """
     work = _Restore(plan, progress, Checklist(show))
     work.judge_source()
@@ -102,8 +102,8 @@ class _Restore:
     server: Server = field(init=False)
     began: float = field(default_factory=time.monotonic)
     safety: str | None = None
-    identity: int | None = None
-    replaced: bool = False
+    known_by: object = None
+    was_anonymized: bool = False
 
     def judge_source(self) -> None:
         """Pass the gates that need no server: nothing of a file that is not right reaches one."""
@@ -116,7 +116,7 @@ class _Restore:
 
     def run(self, opened: Server) -> RestoreReport:
         self.server = opened
-        self.identity = opened.identity(self.plan.database)
+        self.known_by = self._look()
         self._gates()
         self._make_safety_backup()
         if self.plan.in_place:
@@ -164,7 +164,7 @@ class _Restore:
         if self.plan.in_place and isinstance(self.plan.source, SqlFile):
             return Gate("mode", False, "an SQL file cannot be restored in place", "Use an archive (pg_dump -Fc).")
         if self.plan.in_place:
-            text = "in place: one transaction, the database is locked meanwhile; undo is restoring the safety backup"
+            text = "in place: one transaction, tables are locked meanwhile; what the backup does not know stays"
             return Gate("mode", None, text)
         if not self.server.may_create():
             return Gate(
@@ -220,25 +220,40 @@ class _Restore:
 
     def _live_held(self) -> AbstractContextManager[None]:
         """While SQL runs that somebody else has written, the live database keeps its name."""
-        by_psql = isinstance(self.plan.source, SqlFile) and self.identity is not None
+        by_psql = isinstance(self.plan.source, SqlFile) and self.server.exists(self.plan.database)
         return self.server.held(self.plan.database) if by_psql else nullcontext()
 
     def _check(self, database: str) -> None:
         self.progress.step("check")
-        parameters = {**self.plan.parameters, "dbname": database}
-        for finding in run_checks(parameters, self.plan.source, tuple(self.plan.checks)):
-            self.checklist.show(_gate_of(finding))
-            self.checklist.gates.append(_gate_of(finding))
+        for finding in self._findings({**self.plan.parameters, "dbname": database}):
+            gate = self._gate_of(finding)
+            self.checklist.show(gate)
+            self.checklist.gates.append(gate)
             if finding.problems:
-                found = "; ".join(finding.problems[:5])
-                raise RestoreError(f"The restored database is not right: {found}.", remedy=self._state_of_live())
+                raise RestoreError(f"What was restored is not right: {gate.result}.", remedy=self._state_of_live())
+
+    def _findings(self, parameters: dict[str, Any]) -> list[Finding]:
+        try:
+            return run_checks(parameters, self.plan.source, self.plan.checks, in_place=self.plan.in_place)
+        except psycopg2.Error as error:
+            said = str(error).strip()
+            raise RestoreError(
+                f"What was restored could not be compared: {said}.", remedy=self._state_of_live()
+            ) from error
+
+    def _gate_of(self, finding: Finding) -> Gate:
+        if finding.problems:
+            remedy = "It is committed all the same." if self.plan.in_place else "The restore is given up."
+            return Gate(finding.name, False, "; ".join(finding.problems[:5]), remedy)
+        return Gate(finding.name, True, finding.result)
 
     def _in_place(self) -> RestoreReport:
         from legal_store.restore.in_place import replace_objects
 
         self.progress.step("replace")
         began = time.monotonic()
-        self.server.forget_anonymized(self.plan.database)  # first: a kill must not leave real rows under that mark
+        # first: a kill must not leave real rows under that mark
+        self.was_anonymized = self.server.forget_anonymized(self.plan.database)
         try:
             with self._loader(self.plan.database) as loader:
                 replace_objects(self.plan.source, loader, self.progress)
@@ -247,7 +262,6 @@ class _Restore:
                 f"{self.plan.source.name} could not be restored: {error}.", remedy=self._state_of_live()
             ) from None
         self.progress.step("replaced")
-        self.replaced = True
         unavailable = time.monotonic() - began
         self._check(self.plan.database)
         self._connectivity()
@@ -301,22 +315,25 @@ class _Restore:
             round(time.monotonic() - self.began, 2),
         )
 
+    def _look(self) -> object:
+        """Return what changes with a restore: which database is live; in place, which tables are in it."""
+        if self.plan.in_place:
+            with snapshot(self.plan.parameters) as seen:
+                return seen.rows("SELECT oid FROM pg_class WHERE relkind = 'r' AND oid >= 16384 ORDER BY 1")
+        with server(self.plan.parameters) as opened:
+            return opened.identity(self.plan.database)
+
     def _state_of_live(self) -> str:
         """Say what has become of the live database, after a look at it."""
         live = self.plan.database
-        if self.replaced:
-            return f"{live} holds the restored objects already; its safety backup is {self.safety}."
         try:
-            with server(self.plan.parameters) as opened:
-                now = opened.identity(live)
+            now = self._look()
         except (psycopg2.Error, ServerUnavailableError):
-            return f"Nothing was swapped; the live database {live} could not be looked at now."
-        if now == self.identity:
-            return f"The live database {live} is what it was before."
-        return f"Nothing was swapped, and yet the live database {live} is {'another one' if now else 'gone'}."
-
-
-def _gate_of(finding: Finding) -> Gate:
-    if finding.problems:
-        return Gate(finding.name, False, "; ".join(finding.problems[:5]), "The restore is given up.")
-    return Gate(finding.name, True, finding.result)
+            return f"What has become of the live database {live} could not be looked up."
+        if now == self.known_by:
+            lost = ", but for the mark of anonymized rows, which it has lost" if self.was_anonymized else ""
+            return f"The live database {live} is what it was before{lost}."
+        if not self.plan.in_place:
+            return f"Nothing was swapped, and yet the live database {live} is {'another one' if now else 'gone'}."
+        back = f"its safety backup is {self.safety}" if self.safety else "there is no safety backup, as was asked for"
+        return f"The objects of {live} are replaced, and that is committed; {back}."

@@ -15,7 +15,7 @@ from legal_store.backup.catalog import save
 from legal_store.backup.comparing import differences
 from legal_store.backup.stores.local import LocalStore
 from legal_store.errors import CheckFailedError, RefusedError, RestoreError
-from legal_store.restore import RestorePlan, RestoreReport, drill, drop_previous, find_source, restore
+from legal_store.restore import Finding, Gate, RestorePlan, RestoreReport, drill, drop_previous, find_source, restore
 from legal_store.restore.databases import server
 from legal_store.restore.drill import failure
 from tests.backup.conftest import contents, execute
@@ -190,3 +190,51 @@ def test_a_backup_of_a_newer_server_is_not_drilled(small: dict[str, Any], store:
     save(store, dataclasses.replace(made, source=newer), None)
     with pytest.raises(RefusedError, match="made by PostgreSQL 99"):
         drill(store, made.name, small)
+
+
+def test_in_place_what_the_backup_does_not_know_stays_also_where_it_cannot_be_read(
+    cluster: Cluster, store: LocalStore
+) -> None:
+    outside = {**cluster.parameters, "dbname": "postgres"}
+    role = f"poor_{uuid.uuid4().hex[:8]}"
+    execute(outside, f"CREATE ROLE {role} LOGIN")
+    try:
+        with _small(cluster, owner=role) as poor:
+            made = make_backup(poor, [store], environment="test").manifest
+            extra = "CREATE TABLE {0} (id serial PRIMARY KEY, of integer REFERENCES {0}); INSERT INTO {0} VALUES (1, 1)"
+            execute(poor, extra.format("own"))
+            execute({**outside, "dbname": poor["dbname"]}, extra.format("secret"))
+            execute(poor, "TRUNCATE cases")
+            report = _restore(poor, store, made.name, in_place=True)
+            assert execute(poor, "SELECT count(*) FROM cases") == [(2,)]
+            assert execute(poor, "SELECT * FROM own") == [(1, 1)]
+            (mode,) = [gate for gate in report.gates if gate.name == "mode"]
+            assert "what the backup does not know stays" in mode.result
+    finally:
+        execute(outside, f"DROP ROLE IF EXISTS {role}")
+
+
+def test_in_place_a_failure_says_whether_it_was_committed(small: dict[str, Any], store: LocalStore) -> None:
+    made = make_backup(small, [store], environment="test").manifest
+
+    def failing(restored: Any) -> Finding:
+        return Finding("contents", "", ["something is wrong"])
+
+    def ending(restored: Any) -> Finding:
+        restored.seen.rows("SELECT * FROM nowhere")
+        raise AssertionError
+
+    shown: list[Gate] = []
+    for check, said in ((failing, "something is wrong"), (ending, "could not be compared")):
+        source = find_source(made.name, store, None)
+        plan = RestorePlan(source=source, parameters=small, environment="test", typed=small["dbname"], in_place=True)
+        with pytest.raises(RestoreError, match=said) as raised:
+            restore(dataclasses.replace(plan, checks=[check]), show=shown.append)
+        assert "is committed; there is no safety backup" in raised.value.remedy
+    assert [gate.remedy for gate in shown if gate.ok is False] == ["It is committed all the same."]
+
+    execute(small, "CREATE VIEW titles AS SELECT title FROM cases")  # which keeps its table from being dropped
+    execute(small, f"ALTER DATABASE {small['dbname']} SET legal_store.anonymized = '2026-01-01'")
+    with pytest.raises(RestoreError, match="other objects depend on it") as raised:
+        _restore(small, store, made.name, in_place=True)
+    assert "is what it was before, but for the mark of anonymized rows" in raised.value.remedy
