@@ -69,7 +69,7 @@ class Loader:
         if isinstance(source, SqlFile):
             self._load_sql(source)
         elif isinstance(source, ArchiveFile):
-            self._load_file(source.path)
+            self._load_file(source)
         elif isinstance(source, Backup):
             self._load_backup(source, progress)
 
@@ -79,8 +79,8 @@ class Loader:
         else:
             self.feed([], source, progress)
 
-    def _load_file(self, path: Path) -> None:
-        self.run([f"--jobs={self._jobs}", path])
+    def _load_file(self, source: ArchiveFile) -> None:
+        self.run([f"--jobs={self._jobs if source.divisible else 1}", source.path])
 
     def _load_stream(self, source: Backup, progress: Progress) -> None:
         with in_memory(source.head) as head:

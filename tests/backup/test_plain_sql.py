@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 import subprocess
 from contextlib import closing
 from io import BytesIO
@@ -11,11 +13,12 @@ from typing import Any
 
 import psycopg2
 import pytest
+import zstandard
 
 from legal_store.backup.clients import child_environment, clients
 from legal_store.backup.comparing import differences
 from legal_store.backup.stores.local import LocalStore
-from legal_store.errors import DamagedBackupError, RefusedError, RestoreError
+from legal_store.errors import BackupError, DamagedBackupError, RefusedError, RestoreError
 from legal_store.restore import Finding, RestorePlan, find_source, restore
 from legal_store.restore.databases import server
 from legal_store.restore.plain_sql import PlainSql
@@ -164,6 +167,27 @@ def test_a_broken_gzip_file_is_damaged_and_no_traceback(tmp_path: Path, store: L
     (tmp_path / "dump.sql.gz").write_bytes(packed)
     with pytest.raises(DamagedBackupError, match="cannot be read to its end"):
         find_source(str(tmp_path / "dump.sql.gz"), store, None, trust_sql=True).check()
+
+
+def test_what_is_no_sql_is_called_by_its_name(
+    cluster: Cluster, hard_template: str, store: LocalStore, tmp_path: Path
+) -> None:
+    source = {**cluster.parameters, "dbname": hard_template}
+    custom = _dump(source, "--format=custom")
+    kinds = {
+        "c.dump.gz": (gzip.compress(custom), "packed by gzip", "c.manifest.json beside it; else unpack it"),
+        "c.dump.xz": (lzma.compress(custom), "packed by xz", "unpack it"),
+        "c.sql.bz2": (bz2.compress(b"SELECT 1;"), "packed by bzip2", "unpack it"),
+        "c.dump.zst": (zstandard.compress(custom), "packed by zstd", "c.manifest.json"),
+        "c.dump.enc": (b"anything", "is encrypted", "c.manifest.json"),
+        "c.tgz": (gzip.compress(_dump(source, "--format=tar")), "packed by gzip", "else unpack it"),
+        "c.png": (b"\x89PNG\r\n\x1a\n\0\0", "neither an archive of pg_dump nor SQL", "pg_dump -Fc"),
+    }
+    for name, (content, what, remedy) in kinds.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(BackupError, match=what) as raised:
+            find_source(str(tmp_path / name), store, None)
+        assert remedy in raised.value.remedy
 
 
 def test_an_sql_file_is_not_restored_in_place(live: dict[str, Any], store: LocalStore, tmp_path: Path) -> None:

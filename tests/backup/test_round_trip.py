@@ -90,7 +90,7 @@ def test_owner_grants_settings_and_comment_of_the_database_are_carried_over(
     assert execute(live, facts) == before
 
 
-@pytest.mark.parametrize("arguments", [["--format=custom"], ["--format=directory", "--jobs=2"]])
+@pytest.mark.parametrize("arguments", [["--format=custom"], ["--format=directory", "--jobs=2"], ["--format=tar"]])
 def test_archives_that_pg_dump_made_are_restored(
     live: dict[str, Any], store: LocalStore, tmp_path: Any, arguments: Any
 ) -> None:
