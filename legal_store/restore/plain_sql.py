@@ -43,8 +43,10 @@ _KINDS = {
     b"other": b"(?:" + _NUMBER + b"|" + _SIGN + b")++",
 }
 _TOKEN = re.compile(b"|".join(b"(?P<%s>%s)" % kind for kind in _KINDS.items()), re.DOTALL)
-# What does not matter between parentheses, in one go: the rows of INSERT.
-_INSIDE = re.compile(b"(?P<other>(?:" + b"|".join([_SPACE, _STRING, _NAME, _WORD, _NUMBER, _SIGN]) + b")++)")
+# A whole INSERT of plain values, in one go: there may be one for each row.
+_PLAIN = b"|".join([_SPACE, _STRING, _NAME, _WORD, _NUMBER, _SIGN])
+_IN_PARENTHESES = rb"\((?:%s|\((?:%s)*+\))*+\)" % (_PLAIN, _PLAIN)
+_INSERT = re.compile(rb"(?P<insert>INSERT INTO (?:%s|%s)*+;)" % (_PLAIN, _IN_PARENTHESES))
 _COMMENT_EDGE = re.compile(rb"/\*|\*/")
 _RESTRICT = re.compile(rb"\\(un)?restrict [A-Za-z0-9]+")
 _END_OF_LINE = re.compile(rb"\r?\n")
@@ -80,12 +82,12 @@ class _Statement:
         return bool(self.depth or self.body)
 
     @property
-    def known(self) -> bool:
-        """Its first words were read, by which psql knows the definition of a routine."""
-        return len(self._first) == _WORDS_OF_A_ROUTINE
+    def fresh(self) -> bool:
+        """Nothing of it was read."""
+        return not (self.words or self.open)
 
     def add(self, word: str) -> None:
-        if not self.known:
+        if len(self._first) < _WORDS_OF_A_ROUTINE:
             self._first.append(word)
         if self.depth:
             return
@@ -146,7 +148,9 @@ class PlainSql:
         self._begin()
         while token := self._next():
             kind = token.lastgroup
-            if kind == "end":
+            if kind == "insert":
+                self._judged = self._place
+            elif kind == "end":
                 yield from self._end_statement()
             elif kind not in ("space", "remark", "other"):
                 self._take(str(kind), token[0])
@@ -173,8 +177,7 @@ class PlainSql:
                 raise self._not_understood()
 
     def _match(self) -> re.Match[bytes] | None:
-        inside = self._statement.depth and self._statement.known and not self._after_escaped
-        found = _INSIDE.match(self._text, self._place) if inside else None
+        found = _INSERT.match(self._text, self._place) if self._statement.fresh else None
         return found or _TOKEN.match(self._text, self._place)
 
     def _read_on(self) -> bool:
@@ -216,7 +219,7 @@ class PlainSql:
     def _note(self, kind: str, text: bytes) -> None:
         """Remember what the next tokens depend on."""
         if kind == "remark" and text == _LAST_LINE:
-            self._complete = not self._statement.words
+            self._complete = self._statement.fresh
         elif kind not in ("space", "remark"):
             self._after_escaped = kind == "escaped"
             self._complete = self._complete and kind == "command"
@@ -250,7 +253,7 @@ class PlainSql:
 
     def _take_command(self, text: bytes) -> None:
         r"""Accept \restrict and \unrestrict, which pg_dump writes so that psql obeys no other one."""
-        if self._statement.words or self._statement.open or not _RESTRICT.fullmatch(text):
+        if not self._statement.fresh or not _RESTRICT.fullmatch(text):
             raise self._refused(f"{text[:20].decode(errors='replace')} is a command to psql itself")
 
     def _end_statement(self) -> Iterator[bytes]:
@@ -299,7 +302,7 @@ class PlainSql:
         return 0
 
     def _check_end(self) -> None:
-        if self._statement.open or self._statement.words or not self._complete:
+        if not self._statement.fresh or not self._complete:
             raise DamagedBackupError(
                 f'{self._name} is cut short, or not from pg_dump: its end is not "{_LAST_LINE.decode()}".',
                 remedy=_AGAIN,

@@ -219,9 +219,10 @@ class _Restore:
         connection.close()
 
     def _live_held(self) -> AbstractContextManager[None]:
-        """While SQL runs that somebody else has written, the live database keeps its name."""
-        by_psql = isinstance(self.plan.source, SqlFile) and self.server.exists(self.plan.database)
-        return self.server.held(self.plan.database) if by_psql else nullcontext()
+        """While something runs that somebody else has written, the live database cannot be dropped or renamed."""
+        foreign = not isinstance(self.plan.source, Backup)
+        there = self.server.exists(self.plan.database)
+        return self.server.held(self.plan.database) if foreign and there else nullcontext()
 
     def _check(self, database: str) -> None:
         self.progress.step("check")

@@ -208,6 +208,15 @@ def test_the_live_database_can_be_used_and_not_dropped_while_sql_runs(live: dict
     assert execute(live, "SELECT count(*) FROM notes") == [(50,)]
 
 
+def test_what_code_in_the_file_tries_meets_the_lock(live: dict[str, Any], store: LocalStore, tmp_path: Path) -> None:
+    rename = f"DO $$ BEGIN EXECUTE 'ALTER DATABASE {live['dbname']} RENAME TO other'; END $$;\n"
+    (tmp_path / "dump.sql").write_bytes(f"SET lock_timeout = 50;\n{rename}".encode() + END)
+    with pytest.raises(RestoreError, match="lock timeout") as raised:
+        restore(_plan(live, store, tmp_path / "dump.sql"))
+    assert "is what it was before" in raised.value.remedy
+    assert execute(live, "SELECT count(*) FROM notes") == [(50,)]
+
+
 @pytest.mark.parametrize(("ruin", "told"), [("DROP DATABASE {} WITH (FORCE)", "is gone"), ("SELECT", "is what it was")])
 def test_what_is_said_of_the_live_database_was_looked_up(
     live: dict[str, Any], store: LocalStore, tmp_path: Path, ruin: str, told: str
