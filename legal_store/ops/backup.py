@@ -92,7 +92,7 @@ def _warn_of_unfinished_load(parameters: dict[str, Any]) -> None:
     from legal_store.generating import unfinished_load
 
     if (found := unfinished_load(parameters)) is not None:
-        say(f"warning: {found}; the backup holds the database as it is, and `invoke restore` asks whether it is meant.")
+        say(f"warning: {found}; so will what is restored from this backup (`invoke restore --unfinished-load`).")
         say(f"         {found.remedy}")
 
 
