@@ -80,12 +80,17 @@ class Snapshot:
             found: list[Any] = cursor.fetchall()
             return found
 
-    def contents(self, seed: int = 0) -> Contents:
-        """Return the facts about everything in the database, with content hashes under `seed`. Reads every row."""
-        tables = tuple(self._table(seed, *row) for row in self.rows(_USER_TABLES))
+    def contents(self, seed: int = 0, known: Contents | None = None) -> Contents:
+        """Return the facts about everything in the database, with content hashes under `seed`. Reads every row.
+
+        With `known`, tables and sequences that are not in it are left alone: there may be no right to read them.
+        """
+        names = None if known is None else {*(table.name for table in known.tables), *known.sequences}
+        tables = [row for row in self.rows(_USER_TABLES) if names is None or f"{row[1]}.{row[2]}" in names]
+        sequences = [row for row in self.rows(_SEQUENCES) if names is None or f"{row[0]}.{row[1]}" in names]
         return Contents(
-            tables=tuple(sorted(tables, key=lambda table: table.name)),
-            sequences=dict(self._sequence(*row) for row in self.rows(_SEQUENCES)),
+            tables=tuple(sorted((self._table(seed, *row) for row in tables), key=lambda table: table.name)),
+            sequences=dict(self._sequence(*row) for row in sequences),
             large_objects=self._large_objects(seed),
             extensions=dict(self.rows("SELECT extname, extversion FROM pg_extension ORDER BY 1")),
             foreign_keys=self.value("SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND convalidated"),

@@ -160,18 +160,18 @@ def drill(
     On the configured server, or on that of the URL in LEGAL_STORE_DRILL_URL.
     """
     import os
-
-    from psycopg2.extensions import parse_dsn
+    from dataclasses import replace
 
     from legal_store.backup import latest
     from legal_store.cli.progress import progress_bar
-    from legal_store.config import settings
+    from legal_store.config import Url, settings
     from legal_store.database.target import connection_parameters
     from legal_store.restore import drill as restore_and_compare
 
     opened = _store(store)
     elsewhere = os.environ.get("LEGAL_STORE_DRILL_URL")
-    parameters: dict[str, Any] = parse_dsn(elsewhere) if elsewhere else connection_parameters(settings())
+    configured = replace(settings(), database_url=Url(elsewhere)) if elsewhere else settings()
+    parameters = connection_parameters(configured)
     with progress_bar() as progress:
         report = restore_and_compare(
             opened,

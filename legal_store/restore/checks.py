@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from legal_store.backup.comparing import differences
@@ -21,11 +22,15 @@ class Finding(NamedTuple):
 
 
 class Restored(NamedTuple):
-    """A restored database, as a check sees it: how to connect, an open snapshot of it, and what it came from."""
+    """A restored database, as a check sees it: how to connect, an open snapshot of it, and what it came from.
+
+    `in_place`: what the backup does not know has stayed in it.
+    """
 
     parameters: dict[str, Any]
     seen: Snapshot
     source: Source
+    in_place: bool = False
 
 
 Check = Callable[[Restored], Finding]
@@ -37,7 +42,9 @@ def same_contents(restored: Restored) -> Finding:
         count = len(restored.seen.contents().tables)
         return Finding("contents", f"{count} tables; the file has no manifest to compare with", _no_tables(count))
     expected = restored.source.manifest.contents
-    found = restored.seen.contents(restored.source.hash_seed)
+    found = restored.seen.contents(restored.source.hash_seed, expected if restored.in_place else None)
+    if restored.in_place:  # tables that stayed may have their own
+        found = replace(found, foreign_keys=min(found.foreign_keys, expected.foreign_keys))
     return Finding("contents", _counted(found), differences(expected, found))
 
 
@@ -64,10 +71,12 @@ def no_unfinished_load(restored: Restored) -> Finding:
 DEFAULT_CHECKS: tuple[Check, ...] = (same_contents, valid_constraints)
 
 
-def run_checks(parameters: dict[str, Any], source: Source, checks: tuple[Check, ...]) -> list[Finding]:
+def run_checks(
+    parameters: dict[str, Any], source: Source, checks: Sequence[Check], *, in_place: bool = False
+) -> list[Finding]:
     """Run all checks on one snapshot of the database and return their findings."""
     with snapshot(parameters) as seen:
-        restored = Restored(parameters, seen, source)
+        restored = Restored(parameters, seen, source, in_place)
         return [check(restored) for check in checks]
 
 

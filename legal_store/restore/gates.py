@@ -163,7 +163,7 @@ def open_sessions(server: Server, database: str) -> Gate:
     """Who is connected and will be disconnected, and what stands in the way of that."""
     obstacles = server.obstacles(database)
     if obstacles:
-        return Gate("open sessions", False, ", ".join(obstacles), "Finish or drop them first.")
+        return Gate("open sessions", False, ", ".join(obstacles), "Finish, disable or drop them first.")
     sessions = server.sessions(database)
     if not sessions:
         return Gate("open sessions", True, "none")
