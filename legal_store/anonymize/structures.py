@@ -32,14 +32,18 @@ def _masked_key(key: str, rule: str, entities: Entities) -> str:
 
 
 def masked_leaf(value: Any, rule: str, entities: Entities, firm: object) -> Any:
-    """Return a string, number, boolean or None as `rule` says. Booleans and None always stay."""
+    """Return a string, number (a buffer of its digits), boolean or None as `rule` says. Booleans and None always stay.
+
+    Of free text, a number stays as well, unless it is one of somebody.
+    """
     if value is None or isinstance(value, bool) or rule == "keep":
         return value
     if rule == "null":
         return None
     if isinstance(value, str):
         return entities.replaced(value, firm) if rule == "free_text" else REDACTED
-    return value if rule == "free_text" else 0
+    number = str(value, "ascii")
+    return value if rule == "free_text" and entities.replaced(number, firm) == number else 0
 
 
 def _rule_for(path: str, paths: dict[str, str]) -> str:

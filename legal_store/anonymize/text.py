@@ -54,6 +54,8 @@ ROMANIAN_PHONE = re.compile(
     r"[+04](?<![\d.][+04])(?:(?<=\+)\(?40\)?[ .\-/]{0,2}(?:\(?0\)?)?[ .\-/]{0,2}|(?<=0)040[ .\-/]{0,2}"
     r"|(?<=4)0[ .\-/]{0,2}|(?<=0))[237](?:[ .\-/()]{0,2}\d){8}(?!\w)"
 )
+_LONG = 9  # digits of the shortest phone number
+_LONG_NUMBER = re.compile(r"\d(?:[ .\-/()]{0,4}\d){8}")
 _BEFORE_PHONE = re.compile(r"(?:^|[\W\d_])(?:tel|telefon|mobil|mob|fax|phone|nr|t|f|m)?$", re.IGNORECASE)
 _DIGEST = re.compile(r"[0-9a-f]{4,}[a-f][0-9a-f]*")
 _DATE = re.compile(r"\d\d?([./\-])\d\d?\1(?:19|20)\d\d(?!\d)")
@@ -186,7 +188,9 @@ def recognised(text: str) -> list[Recognised]:
     amount = len(digits(text))
     if amount < 5 and "@" not in text and "RO" not in text:
         return []
-    if amount > 8 and text.count("-") > 3:
+    if amount >= _LONG and not _LONG_NUMBER.search(text):
+        amount = _LONG - 1  # digits here and there, as in a digest: one look instead of one for each kind
+    elif amount >= _LONG and text.count("-") > 3:
         found += [Recognised("uuid", *match.span(), match.group()) for match in _UUID.finditer(text)]
     for kind, mark, least_digits, pattern, span in _RECOGNISERS:
         position = 0
@@ -276,8 +280,8 @@ _RECOGNISERS: tuple[tuple[str, str, int, re.Pattern[str], Callable[[re.Match[str
     ("cnp", "", 13, CNP, _span_if(lambda text: valid_cnp(digits(text)))),
     ("cui", "RO", 2, CUI, _span_if(valid_cui)),
     ("cui", "", 5, NUMBER, _named_cui_span),
-    ("phone", "", 9, ROMANIAN_PHONE, _phone_span),
-    ("phone", "", 9, PHONE, _phone_span),
+    ("phone", "", _LONG, ROMANIAN_PHONE, _phone_span),
+    ("phone", "", _LONG, PHONE, _phone_span),
 )
 
 

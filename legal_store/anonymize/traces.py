@@ -251,16 +251,19 @@ class Traces:
         self._digits[number[-9:] if 9 < len(number) < 13 else number] = source
 
     def _add_text(self, joined: str, found: list[str], source: str) -> None:
+        long = len(joined) > 2 * WINDOW
         where = self._mark_of(found, source).where
-        if joined in self._product:
+        if joined in self._product or not (long or len(found) >= SENTENCE):
             where &= IN_MASKED
-        if len(joined) > 2 * WINDOW and where == NOWHERE:
+        if not where:
+            self.left_out += 1
+        elif long:
             for start in (0, (len(joined) - WINDOW) // 2, len(joined) - WINDOW):
-                self._phrases.add(joined[start : start + WINDOW], _mark(NOWHERE, source))
-        elif len(found) > 1:
-            self._phrases.add(joined, _mark(where if len(found) >= SENTENCE else where & IN_MASKED, source))
-        elif where & IN_MASKED:
+                self._phrases.add(joined[start : start + WINDOW], _mark(where, source))
+        elif len(found) == 1:
             self._weak_cells[joined] = source
+        else:
+            self._phrases.add(joined, _mark(where, source))
 
     def _add_name(self, value: str, source: str) -> None:
         of_person = not _COMPANY.search(value)

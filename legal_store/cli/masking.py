@@ -58,7 +58,8 @@ def show_report(report: Report) -> None:
     if report.proof is None:
         print("NOT PROVEN: the search for real values was switched off.")
     else:
-        print(f"Proven: none of {report.proof.traces:,} traces of real values in {report.proof.cells:,} cells.")
+        print(f"Proven: none of {report.proof.traces:,} traces of real values in {report.proof.cells:,} cells;")
+        print(f"{report.proof.ordinary:,} values consist of ordinary words and cannot be told from others.")
     for found in report.anonymity:
         print(f"Smallest group of {found.table} by {', '.join(found.columns)}: {found.k} rows.")
     for left in report.untidied:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def html_page(report: Report) -> str:
     """Return the report as one HTML document without scripts or references. It holds no value that was masked."""
     proof = report.proof
-    survivors = [(item.place, f"{item.cells:,} cells") for item in proof.survivors] if proof else []
+    survivors = [(s.place, f"{s.cells:,} cells, from {', '.join(s.sources)}") for s in proof.survivors] if proof else []
     skipped = [(reason, "not searched") for reason in proof.skipped] if proof else []
     figures = (
         (f.column, f.strategy, *map(_pair, (f.values, f.different, f.characters)), _lengths(f)) for f in report.figures
