@@ -13,6 +13,7 @@ from invoke import Context
 from legal_store.cli.masking import report_of_failure, show_report, write_report
 from legal_store.cli.render import print_json
 from legal_store.cli.task import task
+from legal_store.ops.backup import say_cleaned_up
 from legal_store.ops.restore import asked, show_gate
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def export(context: Context, expires: int = 7, to: str = "", key_file: str = "",
             days=expires,
             progress=progress,
         )
+    say_cleaned_up(report.cleaned_up)
     if json:
         print_json(report)
         return

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from legal_store.backup.comparing import differences
-from legal_store.backup.manifest import Contents
+from legal_store.backup.manifest import FORMAT, Contents
 from legal_store.backup.snapshot import Snapshot, snapshot
 from legal_store.restore.sources import Backup, Source
 
@@ -36,7 +36,7 @@ def same_contents(restored: Restored) -> Finding:
         count = len(restored.seen.contents().tables)
         return Finding("contents", f"{count} tables; the file has no manifest to compare with", _no_tables(count))
     expected = restored.source.manifest.contents
-    found = restored.seen.contents(restored.source.hash_seed)
+    found = restored.seen.contents(restored.source.hash_seed, ledger_schema=expected.ledger_schema)
     return Finding("contents", _counted(found), differences(expected, found))
 
 
@@ -57,7 +57,7 @@ DEFAULT_CHECKS: tuple[Check, ...] = (same_contents, valid_constraints)
 
 def run_checks(parameters: dict[str, Any], source: Source, checks: tuple[Check, ...]) -> list[Finding]:
     """Run all checks on one snapshot of the database and return their findings."""
-    with snapshot(parameters) as seen:
+    with snapshot(parameters, form=source.manifest.format if source.manifest else FORMAT) as seen:
         restored = Restored(parameters, seen, source)
         return [check(restored) for check in checks]
 

@@ -6,10 +6,11 @@ import dataclasses
 import time
 from typing import Any, NamedTuple
 
-from legal_store.backup.catalog import load, save
+from legal_store.backup.catalog import load
 from legal_store.backup.clients import ProgramFailedError, reachable
 from legal_store.backup.keys import MasterKey
 from legal_store.backup.manifest import PROVEN, Manifest
+from legal_store.backup.noting import note
 from legal_store.backup.progress import SILENT, Progress
 from legal_store.backup.stores import Store
 from legal_store.errors import CheckFailedError
@@ -56,14 +57,19 @@ def drill(
         findings, seconds = _restored_and_checked(opened, source, jobs, checks, progress)
     problems = [problem for finding in findings for problem in finding.problems]
     if problems:
+        why = "; ".join(problems[:5])
+        note(store, manifest, master, lambda known: known.with_failure(PROVEN, why), progress)
         raise CheckFailedError(
-            f"{name} restores, but not to what it was made of: {'; '.join(problems[:5])}.",
+            f"{name} restores, but not to what it was made of: {why}.",
             remedy="Make a new backup and drill it; keep this one for looking into the cause.",
         )
     progress.step("proof")
-    proven = dataclasses.replace(manifest, seconds={**manifest.seconds, "restore": seconds}).with_proof(PROVEN)
-    save(store, proven, master)
+    proven = note(store, manifest, master, lambda known: _proven(known, seconds), progress)
     return DrillReport(proven, findings, seconds)
+
+
+def _proven(manifest: Manifest, seconds: float) -> Manifest:
+    return dataclasses.replace(manifest, seconds={**manifest.seconds, "restore": seconds}).with_proof(PROVEN)
 
 
 def _restored_and_checked(
