@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from invoke import Context
 
@@ -125,7 +122,6 @@ def import_anonymized(
         jobs=jobs or os.cpu_count() or 1,
     )
     with (
-        _ended_in_order(),
         noted(settings().import_notes, parameters),
         report_of_failure(report),
         progress_bar() as progress,
@@ -148,18 +144,3 @@ def _show(done: ImportReport) -> None:
     print(f"{restored.database} is now {restored.source}, masked; it took {restored.seconds} s.")
     if restored.previous:
         print(f"What it was before is kept as {restored.previous}: `invoke restore.undo` brings it back.")
-
-
-@contextmanager
-def _ended_in_order() -> Iterator[None]:
-    """Let a terminal that is closed, or a polite kill, end the block as an error does: what is half done is undone."""
-
-    def end(number: int, frame: Any) -> None:
-        raise SystemExit(128 + number)
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
