@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from psycopg2 import sql
+
 from legal_store.schema.catalog import LEDGER_TABLES
 
 
@@ -32,6 +34,13 @@ class UniqueKey(NamedTuple):
     definition: str
     has_expression: bool = False
 
+    @property
+    def is_plain(self) -> bool:
+        """Say whether no two rows may agree in all of the columns; NULL agrees with nothing, or with NULL."""
+        return (
+            self.definition.startswith("CREATE UNIQUE") and not self.has_expression and " WHERE " not in self.definition
+        )
+
 
 class CheckConstraint(NamedTuple):
     """A CHECK of a table: the columns that it reads, and its definition."""
@@ -42,8 +51,8 @@ class CheckConstraint(NamedTuple):
 
 
 class Table(NamedTuple):
-    """One table. `name` has its schema in front unless that is public; `keys` are columns of primary and foreign keys,
-    of both sides."""
+    """One table. `name` has its schema in front unless that is public (and the name has no dot); `keys` are columns of
+    primary and foreign keys, of both sides."""
 
     name: str
     oid: int
@@ -53,6 +62,14 @@ class Table(NamedTuple):
     checks: tuple[CheckConstraint, ...]
     keys: frozenset[str]
     primary_key: tuple[str, ...]
+    pinned: str = ""
+    """Why it cannot be written anew; empty where it can."""
+
+    @property
+    def rows(self) -> sql.Composable:
+        """What to read and change: the table's own rows, without those of tables that inherit from it."""
+        name = sql.Identifier(*self.identifier)
+        return name if self.relkind == "p" else sql.SQL("ONLY {}").format(name)
 
     @property
     def identifier(self) -> tuple[str, ...]:
@@ -64,6 +81,8 @@ def read_tables(cursor: Any) -> dict[str, Table]:
 
     Partitions are left out (their parent stands for them), and so are tables of extensions and of temporary schemas.
     """
+    cursor.execute(_PINNED)
+    pinned = dict(cursor.fetchall())
     cursor.execute(_TABLES, {"ledgers": list(LEDGER_TABLES)})
     found = cursor.fetchall()
     columns = _grouped(cursor, _COLUMNS)
@@ -81,6 +100,7 @@ def read_tables(cursor: Any) -> dict[str, Table]:
             tuple(CheckConstraint(row[0], tuple(row[1]), row[2]) for row in checks.get(oid, ())),
             frozenset(row[0] for row in keys.get(oid, ())),
             tuple(row[0] for row in primary.get(oid, ())),
+            pinned.get(oid, ""),
         )
         for oid, name, relkind in found
     }
@@ -95,9 +115,10 @@ def _grouped(cursor: Any, query: str) -> dict[int, list[tuple[Any, ...]]]:
 
 
 _TABLES = """
-SELECT c.oid::bigint, CASE WHEN n.nspname = 'public' THEN c.relname ELSE n.nspname || '.' || c.relname END, c.relkind
+SELECT c.oid::bigint, CASE WHEN n.nspname = 'public' AND c.relname !~ '[.]' THEN c.relname
+                           ELSE n.nspname || '.' || c.relname END, c.relkind
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p', 'f', 'm') AND NOT c.relispartition
+WHERE c.relkind IN ('r', 'p', 'f', 'm') AND c.relispopulated AND NOT c.relispartition
   AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND n.nspname NOT LIKE 'pg\\_temp%%'
   AND NOT (n.nspname = 'public' AND c.relname = ANY (%(ledgers)s))
   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
@@ -151,4 +172,24 @@ SELECT k.conrelid::bigint, a.attname
 FROM pg_constraint k CROSS JOIN LATERAL unnest(k.conkey) WITH ORDINALITY AS u(attnum, place)
 JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.attnum
 WHERE k.contype = 'p' ORDER BY k.conrelid, u.place
+"""
+# PostgreSQL refuses to rewrite a table whose row type is the type of a column, directly or inside of others
+_PINNED = """
+WITH RECURSIVE users (root, type) AS (
+    SELECT c.oid, t.oid FROM pg_class c JOIN pg_type t ON t.oid = c.reltype OR t.typelem = c.reltype
+    WHERE c.relkind IN ('r', 'p') AND c.oid >= 16384 AND c.reltype <> 0
+    UNION
+    SELECT u.root, t.oid FROM users u
+    JOIN pg_depend d ON d.refclassid = 'pg_type'::regclass AND d.refobjid = u.type
+    JOIN pg_type t ON (d.classid = 'pg_type'::regclass AND d.objid IN (t.oid, t.typelem))
+                   OR (d.classid = 'pg_class'::regclass AND t.typrelid = d.objid)
+)
+SELECT u.root::bigint, 'its row type is the type of ' || min(d.objid::regclass::text || '.' || a.attname)
+FROM users u JOIN pg_depend d ON d.refclassid = 'pg_type'::regclass AND d.refobjid = u.type
+    AND d.classid = 'pg_class'::regclass AND d.objsubid > 0
+JOIN pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'p', 'm')
+JOIN pg_attribute a ON a.attrelid = d.objid AND a.attnum = d.objsubid
+GROUP BY u.root
+UNION ALL
+SELECT oid::bigint, 'it is a table of the type ' || reloftype::regtype FROM pg_class WHERE reloftype <> 0
 """

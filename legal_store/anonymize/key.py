@@ -95,8 +95,8 @@ $$;
 CREATE OR REPLACE FUNCTION pg_temp.permuted_digits(domain text, value text, inner_pad bytea, outer_pad bytea)
 RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT AS $$
 DECLARE
-    digits text := left(regexp_replace(value, '\\D', '', 'g'), 18);
-    replaced text;
+    digits text := regexp_replace(value, '\\D', '', 'g');
+    replaced text := '';
     result text := '';
     place int := 0;
     piece text;
@@ -104,12 +104,16 @@ BEGIN
     IF digits = '' THEN
         RETURN left(encode(sha256(outer_pad || sha256(inner_pad || convert_to(value, 'UTF8'))), 'hex'), length(value));
     END IF;
-    replaced := lpad(pg_temp.permuted(domain, digits::bigint, (10::numeric ^ length(digits))::bigint, inner_pad,
-                                      outer_pad)::text, length(digits), '0');
+    FOR start IN 0..length(digits) - 1 BY 18 LOOP
+        piece := substr(digits, start + 1, 18);
+        -- what stands before is part of the domain: equal ends of different numbers become different
+        replaced := replaced || lpad(pg_temp.permuted(domain || left(digits, start), piece::bigint,
+            (10::numeric ^ length(piece))::bigint, inner_pad, outer_pad)::text, length(piece), '0');
+    END LOOP;
     FOREACH piece IN ARRAY regexp_split_to_array(value, '') LOOP
         IF piece ~ '\\d' THEN
             place := place + 1;
-            piece := CASE WHEN place <= 18 THEN substr(replaced, place, 1) ELSE '0' END;
+            piece := substr(replaced, place, 1);
         END IF;
         result := result || piece;
     END LOOP;

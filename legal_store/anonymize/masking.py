@@ -1,25 +1,23 @@
-"""Changes a table's columns in one statement, and writes the table anew, so that its old rows are nowhere any more.
-
-An UPDATE leaves the old rows in the file, CLUSTER and VACUUM FULL carry rows that this transaction deleted along, but
-an ALTER TABLE that computes a column anew copies only what is visible. Indexes that no constraint needs are dropped
-before and built in bulk afterwards, so that the UPDATE does not maintain what is built anyway.
-"""
+"""Changes a table's columns in one statement; what Python must change is converted into a temporary table before."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from psycopg2 import sql
-from psycopg2.extras import Json, execute_values
+from psycopg2.extras import execute_values
 
 from legal_store.anonymize.catalog import Table
 from legal_store.anonymize.entities import Entities
 from legal_store.anonymize.planning import Masked, TablePlan
+from legal_store.anonymize.refusals import REFUSALS, collision, explained, refusal
+from legal_store.anonymize.rewriting import write_anew
+from legal_store.anonymize.strategies import JSON
 
 ROWS_AT_ONCE = 2000
-JSON_KINDS = ("json", "jsonb")
-_TRIGGER_STATES = {"O": "ENABLE TRIGGER", "R": "ENABLE REPLICA TRIGGER", "A": "ENABLE ALWAYS TRIGGER"}
 
 
 class Sample(NamedTuple):
@@ -31,42 +29,96 @@ class Sample(NamedTuple):
     after: tuple[tuple[Any, ...], ...]
 
 
-def mask(cursor: Any, planned: TablePlan, entities: Entities) -> int:
-    """Change the rows of one table as planned, write it and its indexes anew, ANALYZE it. Returns the rows changed.
+def mask(cursor: Any, planned: TablePlan, entities: Entities, again: list[sql.Composable]) -> int:
+    """Change the rows of one table as planned, write it anew, and bring back what rested by the statements `again`.
+    Returns the rows changed.
 
-    Triggers rest meanwhile: times of change stay, logs that are append only can be changed, nothing counts twice.
+    Triggers must rest: times of change stay, logs that are append only can be changed, nothing counts twice. Raises
+    OperationFailedError where the server refuses the new values.
     """
-    converted = _convert(cursor, planned, entities)
-    triggers = _triggers_off(cursor, planned.table)
-    indexes = _drop_indexes(cursor, planned.table)
-    cursor.execute(update_statement(planned, converted))
-    changed = int(cursor.rowcount)
-    _write_anew(cursor, planned.table)
-    for statement in (*indexes, *triggers):
-        cursor.execute(statement)
-    cursor.execute(sql.SQL("ANALYZE {}").format(_name(planned.table)))
+    with explained(planned):
+        converted = _convert(cursor, planned, entities)
+        cursor.execute(update_statement(planned, converted))
+        changed = int(cursor.rowcount)
+        write_anew(cursor, planned.table)
+        for statement in again:
+            cursor.execute(statement)
     return changed
 
 
-def update_statement(planned: TablePlan, converted: str | None = None) -> sql.Composable:
-    """Return the one statement that changes the table; `converted` is the temporary table of converted values."""
+def merging_keys(cursor: Any, planned: TablePlan) -> Iterator[str]:
+    """Yield each plain unique key in which values that differ now are sure, or likely, to become equal."""
+    chosen = {item.name: item for item in planned.masked}
+    for key in planned.table.unique:
+        masked = [chosen[name] for name in key.columns if name in chosen]
+        relied = [item for item in masked if item.strategy.injective]
+        if not relied or not key.is_plain or any(item.strategy.merged is None for item in relied):
+            continue
+        kept = [sql.Identifier("t", name) for name in key.columns if name not in chosen]
+        merged = [item.strategy.merged(item.use) for item in relied if item.strategy.merged]
+        cursor.execute(
+            sql.SQL("SELECT FROM {} AS t WHERE ({}) IS NOT NULL GROUP BY {} HAVING count(*) > 1 LIMIT 1").format(
+                planned.table.rows,
+                sql.SQL("ROW({})").format(sql.SQL(", ").join(sql.Identifier("t", name) for name in key.columns)),
+                sql.SQL(", ").join([*kept, *merged]),
+            )
+        )
+        if cursor.fetchone() is not None:
+            yield collision(planned, key)
+
+
+def refused_rows(cursor: Any, planned: TablePlan, entities: Entities, rows: int = 1000) -> str:
+    """Mask the first rows and take it back; return why the server refuses them, "" where it does not.
+
+    What masking puts to rest must rest already.
+    """
+    try:
+        with _taken_back(cursor):
+            converted = _convert(cursor, planned, entities, rows)
+            cursor.execute(update_statement(planned, converted, rows))
+    except REFUSALS as error:
+        return refusal(planned, error)
+    return ""
+
+
+def sample(cursor: Any, planned: TablePlan, entities: Entities, rows: int = 10) -> Sample:
+    """Return the first rows of a table as they are and as they become. Changes nothing; see refused_rows()."""
+    names = tuple(item.name for item in planned.masked)
+    columns = sql.SQL(", ").join(map(_readable, planned.masked))
+    before = sql.SQL("SELECT numbered.n, {} FROM {} AS t, {} WHERE t.ctid = numbered.row").format(
+        columns, planned.table.rows, _sources(planned, None, rows)
+    )
+    with _taken_back(cursor):
+        shown = [_in_order(cursor, before)]
+        converted = _convert(cursor, planned, entities, rows)
+        after = sql.SQL("{} RETURNING numbered.n, {}").format(update_statement(planned, converted, rows), columns)
+        shown.append(_in_order(cursor, after))
+    return Sample(planned.table.name, names, *shown)
+
+
+def update_statement(planned: TablePlan, converted: str | None = None, rows: int | None = None) -> sql.Composable:
+    """Return the one statement that changes the table, or its first `rows`; `converted` as in new_value()."""
     sets = [sql.SQL("{} = {}").format(sql.Identifier(item.name), new_value(item, converted)) for item in planned.masked]
     return sql.SQL("UPDATE {} AS t SET {} FROM {} WHERE t.ctid = numbered.row").format(
-        _name(planned.table), sql.SQL(", ").join(sets), _sources(planned, converted)
+        planned.table.rows, sql.SQL(", ").join(sets), _sources(planned, converted, rows)
     )
 
 
 def new_value(item: Masked, converted: str | None = None) -> sql.Composable:
-    """Return the expression of a column's new value; NULL stays NULL."""
+    """Return the expression of a column's new value; NULL stays NULL.
+
+    `converted` is the temporary table of the values that Python changed, in which rows that stay are not.
+    """
     column = sql.Identifier("t", item.name)
     if item.strategy.expression is None:
-        if converted is None:
-            return column
-        stays = sql.SQL("converted.row IS NULL")
-        if item.use.column.kind in JSON_KINDS:  # the driver reads JSON's own null as it reads NULL
-            stays = sql.SQL("{} OR {}::text = 'null'").format(stays, column)
-        return sql.SQL("CASE WHEN {} THEN {} ELSE {} END").format(stays, column, sql.Identifier("converted", item.name))
+        new = sql.Identifier("converted", item.name)
+        return sql.SQL("CASE WHEN converted.row IS NULL THEN {} ELSE {} END").format(column, new)
     return sql.SQL("CASE WHEN {} IS NOT NULL THEN {} END").format(column, item.strategy.expression(item.use))
+
+
+def converted_name(planned: TablePlan) -> str | None:
+    """Return the name of the temporary table of converted values, None where Python changes no column."""
+    return f"converted_{planned.table.oid}" if _by_python(planned) else None
 
 
 def learn(cursor: Any, planned: TablePlan, entities: Entities) -> None:
@@ -78,76 +130,15 @@ def learn(cursor: Any, planned: TablePlan, entities: Entities) -> None:
             _firm(planned.table),
             item.use.value,
             new_value(item),
-            _name(planned.table),
+            planned.table.rows,
             _sources(planned, None),
             item.use.value,
         )
-        with cursor.connection.cursor(name="legal_store_learn") as named:
+        with explained(planned), cursor.connection.cursor(name="legal_store_learn") as named:
             named.itersize = ROWS_AT_ONCE
             named.execute(query)
             for firm, old, new in named:
                 entities.add(firm, _phrases(old, new))
-
-
-def sample(cursor: Any, planned: TablePlan, entities: Entities, rows: int = 10) -> Sample:
-    """Return the first rows of a table as they are and as they would become. Changes nothing."""
-    names = tuple(item.name for item in planned.masked)
-    query = sql.SQL(
-        "SELECT {}, {}, {} FROM {} AS t, {} WHERE t.ctid = numbered.row ORDER BY numbered.n LIMIT {}"
-    ).format(
-        _firm(planned.table),
-        sql.SQL(", ").join(item.use.value for item in planned.masked),
-        sql.SQL(", ").join(new_value(item) for item in planned.masked),
-        _name(planned.table),
-        _sources(planned, None),
-        sql.Literal(rows),
-    )
-    cursor.execute(query)
-    before, after = [], []
-    for firm, *values in cursor.fetchall():
-        old, new = values[: len(names)], values[len(names) :]
-        before.append(tuple(old))
-        after.append(
-            tuple(
-                item.strategy.convert(value, item.use, entities, firm)
-                if item.strategy.convert and value is not None
-                else value
-                for item, value in zip(planned.masked, new, strict=True)
-            )
-        )
-    return Sample(planned.table.name, names, tuple(before), tuple(after))
-
-
-def broken_checks(cursor: Any, planned: TablePlan, rows: int = 1000) -> list[str]:
-    """Return which CHECKs the new values of the first rows would break. Changes nothing."""
-    chosen = {item.name: item for item in planned.masked if item.strategy.expression is not None}
-    checks = [check for check in planned.table.checks if not chosen.keys().isdisjoint(check.columns)]
-    if not checks:
-        return []
-    columns = sql.SQL(", ").join(
-        sql.SQL("({})::{} AS {}").format(
-            new_value(chosen[name]) if name in chosen else sql.Identifier("t", name),
-            sql.SQL(column.declared),
-            sql.Identifier(name),
-        )
-        for name, column in planned.table.columns.items()
-        if not column.generated
-    )
-    conditions = [check.definition.removeprefix("CHECK ").removesuffix(" NOT VALID") for check in checks]
-    cursor.execute(
-        sql.SQL("SELECT {} FROM (SELECT {} FROM {} AS t, {} WHERE t.ctid = numbered.row LIMIT {}) AS t").format(
-            sql.SQL(", ").join(sql.SQL("count(*) FILTER (WHERE NOT (" + c + "))") for c in conditions),
-            columns,
-            _name(planned.table),
-            _sources(planned, None),
-            sql.Literal(rows),
-        )
-    )
-    return [
-        f"{planned.table.name}: the new values break {check.name} ({check.definition})"
-        for check, count in zip(checks, cursor.fetchone(), strict=True)
-        if count
-    ]
 
 
 def _phrases(old: str, new: str) -> Iterator[tuple[str, str]]:
@@ -158,9 +149,23 @@ def _phrases(old: str, new: str) -> Iterator[tuple[str, str]]:
     yield from ((word, new) for word in words(folded(old)) if len(word) >= LEAST_WORD)
 
 
-def _sources(planned: TablePlan, converted: str | None) -> sql.Composable:
-    table = planned.table
-    order = table.primary_key or ("ctid",)
+@contextmanager
+def _taken_back(cursor: Any) -> Iterator[None]:
+    cursor.execute("SAVEPOINT rehearsal")
+    try:
+        yield
+    finally:
+        if not cursor.connection.closed:
+            cursor.execute("ROLLBACK TO rehearsal; RELEASE rehearsal")
+
+
+def _in_order(cursor: Any, query: sql.Composable) -> tuple[tuple[Any, ...], ...]:
+    """Return the rows of a query in the order of their first column, without it."""
+    cursor.execute(query)
+    return tuple(tuple(row[1:]) for row in sorted(cursor.fetchall(), key=itemgetter(0)))
+
+
+def _sources(planned: TablePlan, converted: str | None, rows: int | None = None) -> sql.Composable:
     joins = [
         item.strategy.join(item.use, f"shuffled_{item.name}")
         for item in planned.masked
@@ -174,33 +179,48 @@ def _sources(planned: TablePlan, converted: str | None) -> sql.Composable:
         )
     return sql.SQL(
         "(SELECT * FROM pg_temp.mask_key LIMIT 1) AS k CROSS JOIN"
-        " (SELECT ctid AS row, row_number() OVER (ORDER BY {}) AS n FROM {}) AS numbered {}"
+        " (SELECT ctid AS row, row_number() OVER (ORDER BY {order}) AS n FROM {table}{first}) AS numbered {joins}"
     ).format(
-        sql.SQL(", ").join(map(sql.Identifier, order)),
-        _name(table),
-        sql.SQL(" ").join(joins),
+        order=_order(planned.table),
+        table=planned.table.rows,
+        first=_first(planned.table, rows),
+        joins=sql.SQL(" ").join(joins),
     )
 
 
-def _convert(cursor: Any, planned: TablePlan, entities: Entities) -> str | None:
+def _order(table: Table) -> sql.Composable:
+    return sql.SQL(", ").join(map(sql.Identifier, table.primary_key or ("ctid",)))
+
+
+def _first(table: Table, rows: int | None) -> sql.Composable:
+    """Return the end of a query that reads only the first rows."""
+    return sql.SQL("") if rows is None else sql.SQL(" ORDER BY {} LIMIT {}").format(_order(table), sql.Literal(rows))
+
+
+def _by_python(planned: TablePlan) -> list[Masked]:
+    return [item for item in planned.masked if item.strategy.convert is not None]
+
+
+def _convert(cursor: Any, planned: TablePlan, entities: Entities, first: int | None = None) -> str | None:
     """Put the values that Python changes into a temporary table; return its name, None where there is no such column.
 
     Rows that stay as they are (empty JSON, texts without a name) are not in it, and empty ones are not even read.
     """
-    items = [item for item in planned.masked if item.strategy.convert is not None]
-    if not items:
+    table = converted_name(planned)
+    if table is None:
         return None
-    table = f"converted_{planned.table.oid}"
+    items = _by_python(planned)
     columns = [sql.SQL("{} {}").format(sql.Identifier(i.name), sql.SQL(i.use.column.declared)) for i in items]
     cursor.execute(
         sql.SQL("CREATE TEMP TABLE {} (row tid, {}) ON COMMIT DROP").format(
             sql.Identifier(table), sql.SQL(", ").join(columns)
         )
     )
-    query = sql.SQL("SELECT t.ctid, {}, {} FROM {} AS t WHERE {}").format(
+    query = sql.SQL("SELECT t.masked_row, {}, {} FROM (SELECT *, ctid AS masked_row FROM {}{}) AS t WHERE {}").format(
         _firm(planned.table),
-        sql.SQL(", ").join(item.use.value for item in items),
-        _name(planned.table),
+        sql.SQL(", ").join(map(_readable, items)),
+        planned.table.rows,
+        _first(planned.table, first),
         sql.SQL(" OR ").join(sql.SQL("{}::text NOT IN ('', '{{}}', '[]')").format(item.use.value) for item in items),
     )
     with cursor.connection.cursor(name="legal_store_convert") as named:
@@ -224,11 +244,12 @@ def _converted(rows: Iterable[Any], items: list[Masked], entities: Entities) -> 
             for (convert, item), value in zip(converters, values, strict=True)
         ]
         if new != values:
-            yield (row, *map(_adapted, new, items))
+            yield (row, *new)
 
 
-def _adapted(value: Any, item: Masked) -> Any:
-    return Json(value) if value is not None and item.use.column.kind in JSON_KINDS else value
+def _readable(item: Masked) -> sql.Composable:
+    """Return the expression of a value for Python; JSON as its text, because the driver reads numbers as floats."""
+    return sql.SQL("{}::text").format(item.use.value) if item.use.column.kind in JSON else item.use.value
 
 
 def _firm(table: Table) -> sql.Composable:
@@ -236,67 +257,3 @@ def _firm(table: Table) -> sql.Composable:
         if column in table.columns and (column == "firm_id" or table.name == "firms"):
             return sql.Identifier("t", column)
     return sql.SQL("NULL")
-
-
-def _triggers_off(cursor: Any, table: Table) -> list[sql.Composable]:
-    """Switch the table's triggers off; return the statements that put each back into the state it was in."""
-    cursor.execute(
-        "SELECT tgname, tgenabled FROM pg_trigger WHERE tgrelid = %s AND NOT tgisinternal AND tgenabled <> 'D'",
-        (table.oid,),
-    )
-    states = cursor.fetchall()
-    cursor.execute(sql.SQL("ALTER TABLE {} DISABLE TRIGGER USER").format(_name(table)))
-    return [
-        sql.SQL("ALTER TABLE {} {} {}").format(_name(table), sql.SQL(_TRIGGER_STATES[state]), sql.Identifier(name))
-        for name, state in states
-    ]
-
-
-def _drop_indexes(cursor: Any, table: Table) -> list[sql.Composable]:
-    """Drop the indexes that nothing depends on; return the statements that make them again, comments included."""
-    cursor.execute(
-        "SELECT n.nspname, c.relname, pg_get_indexdef(c.oid), obj_description(c.oid, 'pg_class')"
-        " FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE i.indrelid = %s AND i.indisvalid AND NOT i.indisreplident AND NOT i.indisclustered"
-        " AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid)"
-        " AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = i.indexrelid AND a.attstattarget >= 0)",
-        (table.oid,),
-    )
-    again: list[sql.Composable] = []
-    for schema, name, definition, comment in cursor.fetchall():
-        index = sql.Identifier(schema, name)
-        cursor.execute(sql.SQL("DROP INDEX {}").format(index))
-        again.append(sql.SQL(definition))
-        if comment is not None:
-            again.append(sql.SQL("COMMENT ON INDEX {} IS {}").format(index, sql.Literal(comment)))
-    return again
-
-
-def _write_anew(cursor: Any, table: Table) -> None:
-    """Make PostgreSQL copy the visible rows of the table, and no others, into a new file."""
-    cursor.execute(
-        "SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute a"
-        " WHERE a.attrelid = %(table)s AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''"
-        " AND a.attidentity = '' AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.refclassid = 'pg_class'::regclass"
-        " AND d.refobjid = %(table)s AND d.refobjsubid = a.attnum)"
-        " AND (a.attcollation = 0 OR a.attcollation = (SELECT typcollation FROM pg_type WHERE oid = a.atttypid))"
-        " ORDER BY a.attlen < 0, a.attnum LIMIT 1",
-        {"table": table.oid},
-    )
-    free = cursor.fetchone()
-    if free is not None:
-        column, declared = free
-        # the server would see through a plain reference and copy nothing
-        cursor.execute(
-            sql.SQL("ALTER TABLE {t} ALTER COLUMN {c} TYPE {kind} USING coalesce({c}, {c})").format(
-                t=_name(table), c=sql.Identifier(column), kind=sql.SQL(declared)
-            )
-        )
-        return
-    temporary = sql.Identifier("legal_store_rewrite")
-    cursor.execute(sql.SQL("ALTER TABLE {} ADD COLUMN {} boolean DEFAULT random() < 2").format(_name(table), temporary))
-    cursor.execute(sql.SQL("ALTER TABLE {} DROP COLUMN {}").format(_name(table), temporary))
-
-
-def _name(table: Table) -> sql.Identifier:
-    return sql.Identifier(*table.identifier)

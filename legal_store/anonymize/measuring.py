@@ -101,12 +101,13 @@ def refuse_changed(before: Measures, after: Measures) -> None:
 def anonymity(cursor: Any, planned: Plan) -> tuple[Anonymity, ...]:
     """Return the smallest groups by the quasi-identifiers that the rules name."""
     found = []
+    rows = {item.table.name: item.table.rows for item in planned.tables}
     for table, columns in planned.rules.proof.quasi_identifiers.items():
         cursor.execute(
             sql.SQL(
                 "SELECT coalesce(min(n), 0), count(*), count(*) FILTER (WHERE n = 1)"
                 " FROM (SELECT count(*) AS n FROM {} GROUP BY {}) AS g"
-            ).format(sql.Identifier(*table.split(".", 1)), sql.SQL(", ").join(map(sql.Identifier, columns)))
+            ).format(rows[table], sql.SQL(", ").join(map(sql.Identifier, columns)))
         )
         found.append(Anonymity(table, columns, *map(int, cursor.fetchone())))
     return tuple(found)
@@ -143,7 +144,7 @@ def _pairs(before: tuple[Any, ...], after: tuple[Any, ...]) -> Iterator[Any]:
 def _counts(cursor: Any, item: TablePlan, column: Column) -> dict[str, int]:
     cursor.execute(
         sql.SQL("SELECT coalesce({c}::text, 'NULL'), count(*) FROM {t} GROUP BY 1 ORDER BY 2 DESC, 1").format(
-            c=sql.Identifier(column.name), t=sql.Identifier(*item.table.identifier)
+            c=sql.Identifier(column.name), t=item.table.rows
         )
     )
     return dict(cursor.fetchall())
@@ -162,7 +163,7 @@ def _select(parts: list[sql.Composable], item: TablePlan, masked: list[Column], 
             )
         )
     return sql.SQL("SELECT {} FROM (SELECT {} FROM {} OFFSET 0) AS t").format(
-        sql.SQL(", ").join(parts), sql.SQL(", ").join(values), sql.Identifier(*item.table.identifier)
+        sql.SQL(", ").join(parts), sql.SQL(", ").join(values), item.table.rows
     )
 
 

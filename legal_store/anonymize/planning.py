@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from datetime import date
+from typing import Any, NamedTuple
 
-from legal_store.anonymize.catalog import Column, Table
+from legal_store.anonymize.catalog import Column, Table, UniqueKey
 from legal_store.anonymize.rules import Rule, Rules, broken
 from legal_store.anonymize.strategies import REQUIRED, Strategy, Use, strategies
 from legal_store.anonymize.suggesting import suggested_line
@@ -32,7 +33,7 @@ class TablePlan(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """All tables in order of their names, and the materialized views to refresh afterwards."""
+    """All tables in order of their names, and the materialized views that follow from them."""
 
     tables: tuple[TablePlan, ...]
     views: tuple[str, ...]
@@ -41,6 +42,10 @@ class Plan(NamedTuple):
     @property
     def changing(self) -> tuple[TablePlan, ...]:
         return tuple(planned for planned in self.tables if planned.masked)
+
+    @property
+    def kept(self) -> tuple[Table, ...]:
+        return tuple(planned.table for planned in self.tables if not planned.masked)
 
 
 def make_plan(rules: Rules, tables: dict[str, Table], *, large_objects: int = 0) -> Plan:
@@ -55,9 +60,8 @@ def make_plan(rules: Rules, tables: dict[str, Table], *, large_objects: int = 0)
         problems.append(f'there are {large_objects} large objects; add [database] large_objects = "drop"')
     planned: list[TablePlan] = []
     for table in real.values():
-        if table.relkind != "r":
-            problems.append(f"{table.name} is partitioned or foreign: masking does not reach it")
         masked, wrong = _masked(rules, table)
+        problems += _unreachable(table, masked)
         problems += wrong
         problems += _unfit(table, masked)
         planned.append(TablePlan(table, tuple(masked)))
@@ -101,6 +105,15 @@ def _of_proof(rules: Rules, tables: dict[str, Table]) -> Iterator[str]:
                 yield f"[proof.quasi_identifiers] there is no {table}.{column}"
 
 
+def _unreachable(table: Table, masked: list[Masked]) -> Iterator[str]:
+    if table.relkind == "f":
+        yield f"{table.name} is foreign: its rows are elsewhere, and masking does not reach them; mask them there"
+    elif masked and table.relkind == "p":
+        yield f"{table.name} is partitioned: it can only be kept; detach its partitions, mask them, attach them"
+    elif masked and table.pinned:
+        yield f"{table.name} cannot be written anew: {table.pinned}; keep it, or change that"
+
+
 def _masked(rules: Rules, table: Table) -> tuple[list[Masked], list[str]]:
     masked: list[Masked] = []
     problems: list[str] = []
@@ -128,13 +141,21 @@ def _bound(rule: Rule, column: Column, table: Table) -> Masked:
     if missing:
         raise ValueError(f"{strategy.name} needs {', '.join(missing)} ({strategy.purpose})")
     for option, default in strategy.options.items():
-        if default is not REQUIRED and not isinstance(
-            options[option], int | float if isinstance(default, float) else type(default)
-        ):
-            raise ValueError(f"{option} must be {type(default).__name__}, not {options[option]!r}")
+        if not isinstance(options[option], _kinds_of(default)):
+            raise ValueError(f"{option} must be {_named_kind(default)}, not {options[option]!r}")
     if "per" in options and options["per"] not in table.columns:
         raise ValueError(f"per = {options['per']!r} is no column of {table.name}")
     return Masked(strategy, Use(column, options), rule.names)
+
+
+def _kinds_of(default: Any) -> tuple[type, ...]:
+    if default is REQUIRED:
+        return (str, int, float, date)
+    return (int, float) if isinstance(default, float) else (type(default),)
+
+
+def _named_kind(default: Any) -> str:
+    return "one value" if default is REQUIRED else type(default).__name__
 
 
 def _unfit(table: Table, masked: list[Masked]) -> Iterator[str]:
@@ -148,7 +169,10 @@ def _unfit(table: Table, masked: list[Masked]) -> Iterator[str]:
         nulled = [item for item in touched if item.strategy.may_be_null and "NULLS NOT DISTINCT" not in key.definition]
         if touched and not fitting and not nulled:
             names = ", ".join(f"{item.name} ({item.strategy.name})" for item in touched)
-            yield f"{table.name}: {key.name} is unique, and {names} may give equal values; use one of {_injective()}"
+            yield (
+                f"{table.name}: {key.name} is unique, and {names} may give equal values;"
+                f" use one of {unique_strategies(key)}"
+            )
     for check in table.checks:
         touched = [chosen[name] for name in check.columns if name in chosen]
         shifted = {(item.use.options.get("per"), item.use.options.get("days")) for item in touched}
@@ -190,8 +214,10 @@ def _is_time(column: Column) -> bool:
     return column.kind.startswith(("date", "timestamp"))
 
 
-def _injective() -> str:
-    return ", ".join(strategy.name for strategy in strategies().values() if strategy.injective)
+def unique_strategies(key: UniqueKey) -> str:
+    """Return the names of the strategies that fit a unique key."""
+    fitting = (s for s in strategies().values() if s.injective and (s.survives_lower or not key.has_expression))
+    return ", ".join(strategy.name for strategy in fitting)
 
 
 def _meant(name: str, known: Iterable[str]) -> str:

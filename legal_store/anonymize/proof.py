@@ -290,7 +290,11 @@ def _taker(traces: Traces, item: Masked) -> Callable[[str], None]:
 
 
 def _take_json(traces: Traces, text: str, item: Masked) -> None:
-    for rule, leaf in leaves(json.loads(text), item.use.options.get("paths", {})):
+    try:
+        found = list(leaves(json.loads(text, parse_int=str), item.use.options.get("paths", {})))
+    except RecursionError:  # masked as a whole, too
+        found = [("redact", text)]
+    for rule, leaf in found:
         if rule == "free_text":
             traces.add_personal(leaf)
         elif rule != "keep":
@@ -300,7 +304,7 @@ def _take_json(traces: Traces, text: str, item: Masked) -> None:
 def _stream(cursor: Any, planned: TablePlan, columns: list[str]) -> Iterator[tuple[Any, ...]]:
     query = sql.SQL("SELECT {} FROM {}").format(
         sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(name)) for name in columns),
-        sql.Identifier(*planned.table.identifier),
+        planned.table.rows,
     )
     yield from _rows(cursor.connection, query)
 
@@ -376,7 +380,7 @@ def _cells_of(planned: TablePlan, column: Column) -> sql.Composable:
         sql.SQL(">= {}").format(sql.Literal(LONG_NUMBER)) if column.kind in _LONG_NUMBERS else sql.SQL("IS NOT NULL")
     )
     return sql.SQL('SELECT {c}::text COLLATE "C", count(*) FROM {t} WHERE {c} {condition} GROUP BY 1').format(
-        c=sql.Identifier(column.name), t=sql.Identifier(*planned.table.identifier), condition=condition
+        c=sql.Identifier(column.name), t=planned.table.rows, condition=condition
     )
 
 

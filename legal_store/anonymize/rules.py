@@ -46,7 +46,7 @@ class Rules(NamedTuple):
 def read_rules(path: Path = RULES_FILE) -> Rules:
     """Read the rules file. Raises RulesError that names everything in it that cannot be understood."""
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise RulesError(
             f"There is no rules file {path}.", remedy="Run `invoke anonymize.rules --suggest`, and read what it writes."
@@ -60,24 +60,46 @@ def parse_rules(document: dict[str, Any], path: str = "the rules") -> Rules:
     """Return the rules that a parsed file states. Raises RulesError that names all mistakes of form at once."""
     problems = [f"[{name}] is not known; there are [tables.*], [proof] and [database]"
                 for name in document if name not in ("tables", "proof", "database")]  # fmt: skip
+    tables, proof, database = (_section(document, name, problems) for name in ("tables", "proof", "database"))
+    columns = _columns(tables, problems)
+    problems += [f"[proof] {name} is not known" for name in proof if name not in Proof._fields]
+    problems += [f"[database] {name} is not known" for name in database if name != "large_objects"]
+    if database.get("large_objects", "drop") != "drop":
+        problems.append("[database] large_objects: only 'drop' is possible")
+    ordinary = _words(proof, "ordinary_words", "[proof] ordinary_words", problems)
+    groups = _section(proof, "quasi_identifiers", problems, "proof.")
+    quasi = {name: _words(groups, name, f"[proof.quasi_identifiers] {name}", problems) for name in groups}
+    if problems:
+        raise broken(path, problems)
+    judged = Proof(frozenset(map(str.lower, ordinary)), quasi)
+    return Rules(path, columns, frozenset(tables), judged, database.get("large_objects", ""))
+
+
+def _section(document: dict[str, Any], name: str, problems: list[str], within: str = "") -> dict[str, Any]:
+    found = document.get(name, {})
+    if isinstance(found, dict):
+        return found
+    problems.append(f"{within}{name} must be a section [{within}{name}], not {found!r}")
+    return {}
+
+
+def _words(section: dict[str, Any], name: str, place: str, problems: list[str]) -> tuple[str, ...]:
+    found = section.get(name, [])
+    if isinstance(found, list) and all(isinstance(word, str) for word in found):
+        return tuple(found)
+    problems.append(f"{place} must be a list of texts, not {found!r}")
+    return ()
+
+
+def _columns(tables: dict[str, Any], problems: list[str]) -> dict[tuple[str, str], Rule]:
     columns: dict[tuple[str, str], Rule] = {}
-    for table, lines in document.get("tables", {}).items():
-        for column, value in lines.items() if isinstance(lines, dict) else ():
+    for table in tables:
+        for column, value in _section(tables, table, problems, "tables.").items():
             try:
                 columns[table, column] = _rule(table, column, value)
             except ValueError as error:
                 problems.append(f"{table}.{column}: {error}")
-    proof = document.get("proof", {})
-    problems += [f"[proof] {name} is not known" for name in proof if name not in Proof._fields]
-    database = document.get("database", {})
-    problems += [f"[database] {name} is not known" for name in database if name != "large_objects"]
-    if database.get("large_objects", "drop") != "drop":
-        problems.append("[database] large_objects: only 'drop' is possible")
-    if problems:
-        raise broken(path, problems)
-    quasi = {table: tuple(names) for table, names in proof.get("quasi_identifiers", {}).items()}
-    judged = Proof(frozenset(map(str.lower, proof.get("ordinary_words", ()))), quasi)
-    return Rules(path, columns, frozenset(document.get("tables", {})), judged, database.get("large_objects", ""))
+    return columns
 
 
 def broken(path: str, problems: Iterable[str]) -> RulesError:

@@ -12,7 +12,16 @@ from psycopg2 import sql
 from legal_store.anonymize import key as keys
 from legal_store.anonymize.catalog import Table, read_tables
 from legal_store.anonymize.entities import Entities
-from legal_store.anonymize.masking import Sample, broken_checks, learn, mask, sample, update_statement
+from legal_store.anonymize.masking import (
+    Sample,
+    converted_name,
+    learn,
+    mask,
+    merging_keys,
+    refused_rows,
+    sample,
+    update_statement,
+)
 from legal_store.anonymize.measuring import (
     Anonymity,
     Distribution,
@@ -25,6 +34,7 @@ from legal_store.anonymize.measuring import (
 )
 from legal_store.anonymize.planning import Plan, TablePlan, make_plan
 from legal_store.anonymize.proof import Scan, Traces, collect, scan
+from legal_store.anonymize.rewriting import put_to_rest, refresh_views, write_anew
 from legal_store.anonymize.rules import Rules, broken
 from legal_store.errors import LeakError, OperationFailedError, RefusedError
 from legal_store.production import ANONYMIZED_SETTING
@@ -40,7 +50,7 @@ Progress = Callable[[str], None]
 class Report(NamedTuple):
     """What a run did. `verdict` is PROVEN, FAILED (rolled back), or NOT_PROVEN where the proof was switched off.
 
-    `distributions` are those of kept columns; `untidied` says which traces could not be removed.
+    `distributions` are those of kept columns; `untidied` says which traces could not be removed, and why.
     """
 
     database: str
@@ -72,14 +82,19 @@ def plan(connection: Any, rules: Rules) -> Plan:
 
 
 def preview(connection: Any, rules: Rules, key: bytes, *, rows: int = 10) -> Preview:
-    """Return ten rows per table before and after, and the statements. Everything is rolled back."""
+    """Return ten rows per table before and after, and the statements. Everything is rolled back.
+
+    Raises RulesError as anonymize() does.
+    """
     try:
         with connection.cursor() as cursor:
             _begin(cursor)
             planned = plan(connection, rules)
             entities, _ = _prepare(cursor, planned, key, proof=True, progress=lambda what: None)
+            _rehearse(cursor, planned, entities)
             samples = tuple(sample(cursor, item, entities, rows) for item in planned.changing)
-            return Preview(samples, tuple(update_statement(item).as_string(cursor) for item in planned.changing))
+            statements = [update_statement(item, converted_name(item)) for item in planned.changing]
+            return Preview(samples, tuple(statement.as_string(cursor) for statement in statements))
     finally:
         connection.rollback()
 
@@ -103,7 +118,7 @@ def anonymize(
             _lock(cursor, plan(connection, rules))
             planned = plan(connection, rules)  # what was locked can no longer change
             report = _masked(cursor, planned, key, proof, watch)
-            _set_mark(cursor, f"{report.finished} {CLEANING}")
+            _set_mark(cursor, f"{_mark(report)} {CLEANING}")
         watch.step("commit")
         connection.commit()
     except BaseException:
@@ -113,7 +128,7 @@ def anonymize(
     watch.step("tidy")
     untidied = tidy(connection)
     watch.stop()
-    return report._replace(untidied=untidied, seconds=watch.seconds)
+    return report._replace(untidied=(*report.untidied, *untidied), seconds=watch.seconds)
 
 
 def finish_earlier(connection: Any) -> bool:
@@ -125,7 +140,10 @@ def finish_earlier(connection: Any) -> bool:
 
 
 def mark_of(connection: Any) -> str | None:
-    """Return when the database was anonymized, as it says itself; None where it never was."""
+    """Return when the database was anonymized, as it says itself; None where it never was.
+
+    It ends with NOT_PROVEN where nobody looked for real values afterwards, and with CLEANING until all is tidied.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT substr(setting, length(%(mark)s) + 2) FROM pg_db_role_setting s, unnest(s.setconfig) AS setting"
@@ -140,7 +158,7 @@ def mark_of(connection: Any) -> str | None:
 def tidy(connection: Any) -> tuple[str, ...]:
     """Rewrite the catalogs that held real values (statistics, comments, large objects), and let the old files go.
 
-    Returns what this login may not do. Each step is harmless to repeat; the mark says when all were tried.
+    Returns what could not be done, and why. Each step is harmless to repeat; the mark says when all were tried.
     """
     import psycopg2
 
@@ -155,9 +173,9 @@ def tidy(connection: Any) -> tuple[str, ...]:
                 try:
                     cursor.execute(statement)
                 except psycopg2.errors.InsufficientPrivilege:
-                    undone.append(statement)
+                    undone.append(f"{statement}: this login may not")
                 if any("permission denied" in notice for notice in connection.notices[notices:]):
-                    undone.append(statement)
+                    undone.append(f"{statement}: this login may not")
             _set_mark(cursor, (mark_of(connection) or "").removesuffix(f" {CLEANING}"))
             cursor.execute("RESET statement_timeout")
     finally:
@@ -206,13 +224,18 @@ def _masked(cursor: Any, planned: Plan, key: bytes, proof: bool, watch: _Watch) 
     rows = _counts(cursor, planned)
     watch.step("collect traces" if proof else "prepare")
     entities, traces = _prepare(cursor, planned, key, proof=proof, progress=watch.progress)
-    _refuse_broken_checks(cursor, planned)
+    watch.step("rehearse")
+    resting = _rehearse(cursor, planned, entities)
     changed = {}
-    for item in planned.changing:
+    for item, again in zip(planned.changing, resting, strict=True):
         watch.step(f"mask {item.table.name}")
-        changed[item.table.name] = mask(cursor, item, entities)
-    for view in planned.views:
-        cursor.execute(sql.SQL("REFRESH MATERIALIZED VIEW {}").format(sql.Identifier(*view.split(".", 1))))
+        changed[item.table.name] = mask(cursor, item, entities, again)
+    watch.step("clean what is kept")
+    for table in planned.kept:
+        if not table.pinned:
+            write_anew(cursor, table)
+    _analyze(cursor, planned)
+    refresh_views(cursor)
     if planned.rules.large_objects:
         cursor.execute("SELECT lo_unlink(oid) FROM pg_largeobject_metadata")
     watch.step("prove")
@@ -230,7 +253,7 @@ def _masked(cursor: Any, planned: Plan, key: bytes, proof: bool, watch: _Watch) 
         distributions(before, after) if before and after else (),
         anonymity(cursor, planned),
         found,
-        (),
+        tuple(f"{table.name} could not be written anew: {table.pinned}" for table in planned.kept if table.pinned),
         {},
     )
     if found is not None and not found.passed:
@@ -250,10 +273,17 @@ def _prepare(cursor: Any, planned: Plan, key: bytes, *, proof: bool, progress: P
     return entities, traces
 
 
-def _refuse_broken_checks(cursor: Any, planned: Plan) -> None:
-    problems = [problem for item in planned.changing for problem in broken_checks(cursor, item)]
+def _rehearse(cursor: Any, planned: Plan, entities: Entities) -> list[list[sql.Composable]]:
+    """Put to rest what would hinder, and return by what statements it comes back, table by table.
+
+    Raises RulesError with what would fail later: values that would collide, and what the server refuses to take.
+    """
+    resting = [put_to_rest(cursor, item.table) for item in planned.changing]
+    problems = [problem for item in planned.changing for problem in merging_keys(cursor, item)]
+    problems += filter(None, (refused_rows(cursor, item, entities) for item in planned.changing))
     if problems:
         raise broken(planned.rules.path, problems)
+    return resting
 
 
 def _leak(found: Scan, report: Report) -> LeakError:
@@ -272,12 +302,22 @@ def _refuse_lost(before: dict[str, int], after: dict[str, int]) -> None:
         raise OperationFailedError(f"Rows were lost or gained: {before} became {after}. Everything was rolled back.")
 
 
+def _analyze(cursor: Any, planned: Plan) -> None:
+    """Compute all statistics anew, once nothing real is left: those of a table may be of others that inherit, too."""
+    names = (sql.Identifier(*item.table.identifier) for item in planned.tables)
+    cursor.execute(sql.SQL("ANALYZE {}").format(sql.SQL(", ").join(names)))
+
+
 def _counts(cursor: Any, planned: Plan) -> dict[str, int]:
     counts = {}
     for item in planned.tables:
-        cursor.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(*item.table.identifier)))
+        cursor.execute(sql.SQL("SELECT count(*) FROM {}").format(item.table.rows))
         counts[item.table.name] = int(cursor.fetchone()[0])
     return counts
+
+
+def _mark(report: Report) -> str:
+    return report.finished if report.verdict == PROVEN else f"{report.finished} {NOT_PROVEN}"
 
 
 def _set_mark(cursor: Any, value: str) -> None:

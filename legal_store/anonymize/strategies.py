@@ -26,6 +26,7 @@ ENTRY_POINT_GROUP = "legal_store.strategies"
 TEXT = ("text", "character varying", "character", "citext")
 INTEGERS = ("smallint", "integer", "bigint")
 NUMBERS = (*INTEGERS, "numeric", "real", "double precision")
+JSON = ("json", "jsonb")
 TIMES = ("date", "timestamp with time zone", "timestamp without time zone")
 ANY = ("*",)
 REQUIRED = object()
@@ -48,7 +49,9 @@ class Strategy(NamedTuple):
     """What is done to a column, and what it promises.
 
     `injective`: different values, or different rows, get different results. `longest` says how many characters a
-    result may have, None that it is as long as the original. Exactly one of `expression` and `convert` is there.
+    result may have, None that it is as long as the original. Exactly one of `expression` and `convert` is there;
+    `convert` gets and returns JSON as its text. `merged` is an expression that is equal for the values to which an
+    injective strategy gives the same result all the same.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Strategy(NamedTuple):
     convert: Callable[[Any, Use, Entities, object], Any] | None = None
     options: dict[str, Any] = {}
     injective: bool = False
+    merged: Callable[[Use], sql.Composable] | None = None
     deterministic: bool = True
     survives_lower: bool = False
     may_be_null: bool = False
@@ -111,7 +115,7 @@ def _numbered(use: Use) -> sql.Composable:
 
 
 def _numbered_problem(use: Use) -> str:
-    return "" if use.options["format"].count("{n}") == 1 else "its format must hold {n} exactly once"
+    return "" if str(use.options["format"]).count("{n}") == 1 else "its format must hold {n} exactly once"
 
 
 def _constant(use: Use) -> sql.Composable:
@@ -197,11 +201,26 @@ def _digits(use: Use) -> sql.Composable:
     )
 
 
+def _digits_merged(use: Use) -> sql.Composable:
+    # what holds no digit becomes as many characters of a digest, and few of them may be the same
+    return sql.SQL(r"CASE WHEN {v} ~ '\d' OR length({v}) > 11 THEN {v} ELSE 'without, ' || length({v}) END").format(
+        v=use.value
+    )
+
+
 def _permuted_number(use: Use) -> sql.Composable:
     size = {"smallint": 2**15, "integer": 2**31, "bigint": 2**62}[use.column.kind]
     return sql.SQL("pg_temp.permuted({}, {}::bigint, {}, k.inner_pad, k.outer_pad)::" + use.column.kind).format(
         sql.Literal(use.options["concept"]), use.value, sql.Literal(size)
     )
+
+
+def _noise_problem(use: Use) -> str:
+    return "" if 0 < use.options["ratio"] <= 1 else "its ratio must be above 0, and 1 at most"
+
+
+def _date_shift_problem(use: Use) -> str:
+    return "" if use.options["days"] > 0 else "its days must be 1 or more"
 
 
 def _noise(use: Use) -> sql.Composable:
@@ -229,7 +248,7 @@ def _date_shift(use: Use) -> sql.Composable:
 
 
 def _shuffle_join(use: Use, alias: str) -> sql.Composable:
-    table = sql.Identifier(*use.column.table.split(".", 1))
+    table = sql.SQL("ONLY {}").format(sql.Identifier(*use.column.table.split(".", 1)))
     column = sql.Identifier(use.column.name)
     # only rows that have a value take part, so that what is NULL stays NULL and the set of values is the same
     return sql.SQL(
@@ -260,9 +279,26 @@ def _free_text(value: Any, use: Use, entities: Entities, firm: object) -> Any:
 
 
 def _json(value: Any, use: Use, entities: Entities, firm: object) -> Any:
+    import json
+
+    from msgspec import Raw
+
+    from legal_store.anonymize.entities import REDACTED
     from legal_store.anonymize.structures import masked_json
 
-    return masked_json(value, use.options["paths"], entities, firm)
+    try:
+        # numbers stay text, so that each comes out digit by digit as it went in
+        document = json.loads(value, parse_int=Raw, parse_float=Raw)
+        masked = masked_json(document, use.options["paths"], entities, firm)
+        return value if masked == document else _json_text(masked)
+    except (RecursionError, UnicodeEncodeError):  # nested too deeply, or half a character
+        return json.dumps(REDACTED)
+
+
+def _json_text(document: Any) -> str:
+    from msgspec import json
+
+    return json.format(json.encode(document), indent=0).decode()
 
 
 def _json_problem(use: Use) -> str:
@@ -272,10 +308,19 @@ def _json_problem(use: Use) -> str:
     return f"{', '.join(wrong)} is no rule for a path; there are {', '.join(JSON_RULES)}" if wrong else ""
 
 
+def _array_problem(use: Use) -> str:
+    return "" if use.options["items"] in ("redact", "free_text") else "its items are 'redact' or 'free_text'"
+
+
 def _array(value: Any, use: Use, entities: Entities, firm: object) -> Any:
     from legal_store.anonymize.structures import masked_leaf
 
-    return [masked_leaf(item, use.options["items"], entities, firm) for item in value]
+    return [
+        _array(item, use, entities, firm)
+        if isinstance(item, list)  # of an array of arrays
+        else masked_leaf(item, use.options["items"], entities, firm)
+        for item in value
+    ]
 
 
 def _hex_length(extra: int) -> Callable[[Use], int | None]:
@@ -357,6 +402,7 @@ def _built_in() -> tuple[Strategy, ...]:
             ),
             options=concept,
             injective=True,
+            merged=lambda use: sql.SQL("lower({})").format(use.value),
             survives_lower=True,
             longest=_hex_length(13),
             words=lambda options: "example com",
@@ -369,11 +415,12 @@ def _built_in() -> tuple[Strategy, ...]:
         _realistic("address", "a street and number of a locale"),
         Strategy(
             "digits",
-            "other digits in the same places (phones, registration numbers), up to 18 of them",
+            "other digits in the same places (phones, registration numbers)",
             TEXT,
             _digits,
             options={"concept": "digits"},
             injective=True,
+            merged=_digits_merged,
         ),
         Strategy(
             "permuted_number",
@@ -383,13 +430,15 @@ def _built_in() -> tuple[Strategy, ...]:
             options={"concept": "number"},
             injective=True,
         ),
-        Strategy("noise", "the number, more or less: ratio = 0.1", NUMBERS, _noise, options={"ratio": 0.1}),
+        Strategy("noise", "the number, more or less: ratio = 0.1", NUMBERS, _noise, options={"ratio": 0.1},
+                 problem=_noise_problem),
         Strategy(
             "date_shift",
             "moved by up to `days`, alike for all rows with the same `per`",
             TIMES,
             _date_shift,
             options={"days": 30, "per": REQUIRED},
+            problem=_date_shift_problem,
         ),
         Strategy(
             "shuffle",
@@ -433,7 +482,7 @@ def _built_in() -> tuple[Strategy, ...]:
         Strategy(
             "json",
             "JSON of the same shape; paths = {'a.b' = 'keep', '*' = 'redact'}, redact where no path says else",
-            ("json", "jsonb"),
+            JSON,
             convert=_json,
             options={"paths": {}},
             problem=_json_problem,
@@ -445,6 +494,7 @@ def _built_in() -> tuple[Strategy, ...]:
             ("text[]", "character varying[]"),
             convert=_array,
             options={"items": "redact"},
+            problem=_array_problem,
             words=lambda options: "redacted",
         ),
     )  # fmt: skip

@@ -33,7 +33,7 @@ def html_page(report: Report) -> str:
         html_table("Kept columns of few values", ("column", "", "before", "after"), kept),
         html_table("Smallest groups (k-anonymity)", ("table", "columns", "k", "groups", "rows alone"),
                ((a.table, ", ".join(a.columns), a.k, a.groups, a.alone) for a in report.anonymity)),
-        html_table("Traces that this login may not remove", ("statement",), ((item,) for item in report.untidied)),
+        html_table("Traces that could not be removed", ("what",), ((item,) for item in report.untidied)),
         html_table("Seconds", ("step", "seconds"), report.seconds.items()),
     ]  # fmt: skip
     return html_document("Anonymized", parts)

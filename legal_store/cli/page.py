@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,28 @@ def html_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
 
 def write_private(path: Path, text: str) -> None:
     """Write `text` into `path`, readable by its owner only, whatever the file was before."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with private_file(path) as write:
+        write(text)
+
+
+@contextmanager
+def private_file(path: Path) -> Iterator[Callable[[str], None]]:
+    """Open `path` for its owner only, and hand out what replaces its content. Where nothing is written, it stays."""
+    is_new = not path.exists()
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        os.fchmod(descriptor, 0o600)
-        file.write(text)
+
+        def write(text: str) -> None:
+            nonlocal is_new
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                os.fchmod(descriptor, 0o600)
+                os.ftruncate(descriptor, 0)
+            is_new = False
+            file.write(text)
+            file.flush()
+
+        try:
+            yield write
+        finally:
+            if is_new:
+                path.unlink()

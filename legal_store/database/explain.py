@@ -70,7 +70,6 @@ _STATEMENT_FAILURES = {
     "57014": "The statement took longer than allowed: raise DATABASE_STATEMENT_TIMEOUT or look at its plan.",
     "55P03": "Another session holds the lock: see pg_stat_activity, then run the command again.",
     "58P01": "Install the extension's files on the server, or enable it in your host's dashboard.",
-    "0A000": "Install the extension's files on the server, or enable it in your host's dashboard.",
     "42P01": "The table is missing: run `invoke migrate.deploy`.",
     "25006": "The server is read-only (a standby?): connect to the primary.",
 }
@@ -90,7 +89,8 @@ def connection_failure(error: Exception, target: str) -> ServerUnavailableError:
 def statement_failure(error: Exception, doing: str) -> OperationFailedError:
     """Return the error that says what PostgreSQL refused while `doing` something, with a remedy if one is known."""
     code = sqlstate(error)
-    remedy = _STATEMENT_FAILURES.get(code or "", "")
+    missing_extension = code == "0A000" and "extension" in str(error)
+    remedy = _STATEMENT_FAILURES.get("58P01" if missing_extension else code or "", "")
     return OperationFailedError(f"{doing} failed: {_first_line(error)} (SQLSTATE {code or 'none'}).", remedy=remedy)
 
 

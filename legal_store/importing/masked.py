@@ -120,7 +120,7 @@ class _Rework:
 
     def _validate(self, connection: Any) -> None:
         self._progress.step("validate")
-        report = validate.validate(connection)
+        report = validate.validate(connection, validate.all_checks(self._plan.migrations))
         self._validated = dict(Counter(str(result.status) for result in report.results))
         failures = [f"{result.name}: {result.message}" for result in report.failures]
         if failures:

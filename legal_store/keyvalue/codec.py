@@ -134,8 +134,8 @@ def _plain_object(value: Any) -> Any:
     if hasattr(value, "tolist") and kind.__module__.startswith("numpy"):
         return _plain(value.tolist())
     raise WrongUseError(
-        f"The cache keeps no {kind.__module__}.{kind.__qualname__}.",
-        remedy="Cache plain data, rows of models, dataclasses or msgspec Structs.",
+        f"A {kind.__module__}.{kind.__qualname__} cannot be kept in Redis.",
+        remedy="Keep plain data, rows of models, dataclasses or msgspec Structs.",
     )
 
 

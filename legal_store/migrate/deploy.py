@@ -72,9 +72,13 @@ def deploy(
 
 def status(parameters: dict[str, Any], folder: Path) -> Standing:
     """Return how the files of `folder` stand against the database's ledger. Read-only, takes no lock."""
-    migrations = read_migrations(folder)
     with closing(connect(parameters)) as connection, connection.cursor() as cursor:
-        return compare(migrations, read_attempts(cursor))
+        return standing_of(cursor, folder)
+
+
+def standing_of(cursor: Any, folder: Path) -> Standing:
+    """Return what status() does, over a cursor that is there."""
+    return compare(read_migrations(folder), read_attempts(cursor))
 
 
 def history(parameters: dict[str, Any]) -> list[Attempt]:

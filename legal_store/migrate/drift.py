@@ -64,7 +64,8 @@ def find_drift(connection: Any) -> list[Difference]:
     that could be compared.
 
     Another major version of PostgreSQL may word the same object differently, so that only objects that appeared or
-    vanished count then. Read-only.
+    vanished count then. An extension that somebody added (amcheck, pg_stat_statements) changes nothing of ours.
+    Read-only.
     """
     with connection.cursor() as cursor:
         recorded = read_recorded(cursor)
@@ -75,9 +76,9 @@ def find_drift(connection: Any) -> list[Difference]:
             return []
         cursor.execute("SELECT catalog FROM _migrations_catalog")
         expected = _from_json(cursor.fetchone()[0])
-    changed = differences(expected, found)
+    changed = [d for d in differences(expected, found) if not (d.kind == "extension" and d.expected is None)]
     if recorded.server_version != _major(connection):
-        return [difference for difference in changed if None in (difference.expected, difference.found)]
+        return [d for d in changed if None in (d.expected, d.found)]
     return changed
 
 

@@ -156,7 +156,11 @@ class Record(Model):
             _insert_together(cls, rows[start : start + size])
 
     def delete_instance(self, recursive: bool = False, delete_nullable: bool = False) -> int:
-        """Delete the row; returns 1, or 0 when it was gone. Its dependents go or are cleared by their foreign keys."""
+        """Delete the row; returns 1, or 0 when it was gone. Its dependents go or are cleared by their foreign keys.
+
+        Raises FirmScopeError for a row of another firm.
+        """
+        _refuse_outside_scope(self)
         row: Any = self
         query: Any = type(self).delete().where(row._pk_expr())
         query.row = self

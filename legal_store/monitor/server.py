@@ -30,6 +30,6 @@ def health_server(host: str, port: int) -> WSGIServer:
         return make_server(host, port, wsgi, server_class=_Server, handler_class=_Quiet)
     except (OSError, OverflowError) as error:
         raise OperationFailedError(
-            f"Cannot listen on {host}:{port}: {getattr(error, 'strerror', error)}.",
+            f"Cannot listen on {host}:{port}: {getattr(error, 'strerror', 'a port is a number from 0 to 65535')}.",
             remedy="Choose another --port, or --host.",
         ) from None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from invoke import Context
 
-from legal_store.cli.masking import report_of_failure, show_report, write_report
+from legal_store.cli.masking import report_file, show_report
 from legal_store.cli.render import print_json, print_table, say
 from legal_store.cli.task import task
 
@@ -53,23 +53,36 @@ def anonymize(
     with closing(_connect()) as connection:
         masking.plan(connection, chosen)
         connection.rollback()
-        key = masking.kept_key(Path(key_file)) if key_file and not dry_run else masking.new_key()
         if dry_run:
+            keep = key_file and Path(key_file).exists()
+            key = masking.kept_key(Path(key_file)) if keep else masking.new_key()
             _show_preview(masking.preview(connection, chosen, key), json)
             return
         _confirm(connection.info.dbname, yes)
-        with report_of_failure(report):
+        with report_file(report) as write_report:
+            key = masking.kept_key(Path(key_file)) if key_file else masking.new_key()
             done = masking.anonymize(
                 connection, chosen, key, proof=not no_proof, progress=lambda step: say(f"... {step}")
             )
-    if forget_key:
-        masking.forget_key(Path(key_file))
-    if report:
-        write_report(done, Path(report))
-    if json:
-        print_json(done)
-    else:
-        show_report(done)
+            if forget_key:
+                masking.forget_key(Path(key_file))
+            done = done._replace(untidied=(*done.untidied, *empty_cache()))
+            print_json(done) if json else show_report(done)
+            write_report(done)
+
+
+def empty_cache() -> tuple[str, ...]:
+    """Remove all cached values, which may be real ones; return what is left to do, if it cannot be done."""
+    from legal_store.errors import LegalStoreError
+    from legal_store.ops.cache import patient_cache
+
+    say("... empty the cache")
+    try:
+        removed = patient_cache().clear().removed
+    except LegalStoreError as error:
+        return (f"cached values may be real: {error.message} Run `invoke cache.clear` with the Redis of the services",)
+    say(f"{removed} cached values removed; sessions stay (`session.revoke --all` ends them)")
+    return ()
 
 
 @task(

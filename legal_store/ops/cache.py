@@ -14,7 +14,7 @@ from legal_store.cli.task import task
 @task("cache.stats", help={"json": "print JSON"})
 def stats(context: Context, json: bool = False) -> None:
     """Show how many keys there are, how many of them sessions and cached values, and the memory they use."""
-    found = _patient_cache().stats()
+    found = patient_cache().stats()
     if json:
         print_json(found)
         return
@@ -46,14 +46,14 @@ def invalidate(context: Context, pattern: str, firm: str = "", shared: bool = Fa
         raise WrongUseError(f"{pattern} is no pattern.", remedy="`invoke --help cache.invalidate` shows the use.")
     if bool(firm) == shared:
         raise WrongUseError("Whose values? Give --firm ID or --shared.", remedy="`cache.clear` is for all firms.")
-    _report(_patient_cache().invalidate(pattern, firm=firm or None, shared=shared, strict=True), json)
+    _report(patient_cache().invalidate(pattern, firm=firm or None, shared=shared, strict=True), json)
 
 
 @task("cache.clear", help={"yes": "do not ask", "json": "print JSON"})
 def clear(context: Context, yes: bool = False, json: bool = False) -> None:
     """Remove all cached values of all firms, after a question; sessions stay."""
     confirm("Remove all cached values of all firms?", yes=yes)
-    _report(_patient_cache().clear(), json)
+    _report(patient_cache().clear(), json)
 
 
 @task(
@@ -65,13 +65,13 @@ def drain(context: Context, follow: bool = False, json: bool = False) -> None:
     from legal_store.cache.outbox import drain as drain_once
 
     if not follow:
-        _show(drain_once(_patient_cache()), json)
+        _show(drain_once(patient_cache()), json)
         return
     _follow(json)
 
 
-def _patient_cache() -> Any:
-    """The cache, with time to answer: a task would rather wait than miss."""
+def patient_cache() -> Any:
+    """Return the cache, with time to answer: a task would rather wait than miss."""
     from legal_store.cache import cache_manager
     from legal_store.keyvalue import Limits
 
@@ -89,7 +89,7 @@ def _follow(json: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     say("following the outbox; Ctrl-C ends it")
-    follow(_patient_cache(), stop, told=lambda drained: _show(drained, json), failed=lambda error: say(str(error)))
+    follow(patient_cache(), stop, told=lambda drained: _show(drained, json), failed=lambda error: say(str(error)))
 
 
 def _show(drained: Any, json: bool) -> None:

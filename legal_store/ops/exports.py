@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from invoke import Context
 
-from legal_store.cli.masking import report_of_failure, show_report, write_report
+from legal_store.cli.masking import report_file, show_report
 from legal_store.cli.render import print_json
 from legal_store.cli.task import task
+from legal_store.ops.anonymize import empty_cache
 from legal_store.ops.backup import say_cleaned_up
 from legal_store.ops.restore import asked, show_gate
 
@@ -122,19 +123,17 @@ def import_anonymized(
         jobs=jobs or os.cpu_count() or 1,
     )
     with (
+        report_file(report) as write_report,
         noted(settings().import_notes, parameters),
-        report_of_failure(report),
-        progress_bar() as progress,
     ):
-        done = run(plan, progress=progress, show=show_gate)
-    if forget_key:
-        anonymize.forget_key(Path(mask_key_file))
-    if report:
-        write_report(done.anonymized, Path(report))
-    if json:
-        print_json(done)
-    else:
-        _show(done)
+        with progress_bar() as progress:
+            done = run(plan, progress=progress, show=show_gate)
+        if forget_key:
+            anonymize.forget_key(Path(mask_key_file))
+        masked = done.anonymized
+        done = done._replace(anonymized=masked._replace(untidied=(*masked.untidied, *empty_cache())))
+        print_json(done) if json else _show(done)
+        write_report(done.anonymized)
 
 
 def _show(done: ImportReport) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from invoke import Context
@@ -10,7 +12,7 @@ from legal_store.cli.render import print_json, print_table, say
 from legal_store.cli.task import task
 
 if TYPE_CHECKING:
-    from legal_store.validate import Report
+    from legal_store.validate import Mending, Report
 
 
 @task(
@@ -22,37 +24,61 @@ if TYPE_CHECKING:
     },
 )
 def validate(context: Context, fix: bool = False, verbose: bool = False, json: bool = False) -> None:
-    """Check the data against every rule: PASS, FAIL or SKIP for each; exit code 1 on any FAIL."""
+    """Check schema and data against every rule: PASS, WARN, FAIL or SKIP for each; exit code 1 on any FAIL."""
     from contextlib import closing
 
     from legal_store.config import settings
     from legal_store.database.plain import connect
     from legal_store.database.target import connection_parameters
     from legal_store.errors import CheckFailedError
+    from legal_store.validate import all_checks
     from legal_store.validate import fix as mend
     from legal_store.validate import validate as check
 
+    checks = all_checks(settings().migrations_dir)
+    mendings: list[Mending] = []
     with closing(connect(connection_parameters(settings()))) as connection:
-        report = check(connection)
+        report = check(connection, checks)
         if fix and report.failures:
-            for name, done in mend(connection, report).items():
-                say(f"mended {name}: {done}")
-            report = check(connection)
+            mendings = mend(connection, report, checks)
+            _say_what_was_mended(mendings)
+            report = check(connection, checks)
     if json:
-        print_json(report)
+        print_json({**report._asdict(), **({"mended": mendings} if fix else {})})
     else:
         _show(report, verbose)
     if report.failures:
         raise CheckFailedError(
             f"{len(report.failures)} of {len(report.results)} checks failed.",
-            remedy="`--fix` mends what is safe to mend; `--json` has the counts and examples.",
+            remedy="What is left has to be looked at and corrected by hand."
+            if fix
+            else "`--fix` mends what is safe to mend; `--json` has the counts and examples.",
         )
+
+
+def _say_what_was_mended(mendings: list[Mending]) -> None:
+    if not mendings:
+        say("None of what failed can be mended by itself.")
+    for check, of_check in groupby(mendings, key=lambda mending: mending.check):
+        found = list(of_check)
+        if done := [mending for mending in found if mending.done]:
+            say(f"mended {check}: {'; '.join(f'{mending.object} ({mending.what})' for mending in done)}")
+        for mending in found:
+            if not mending.done:
+                say(f"not mended {check}: {mending.object}: {mending.what}")
 
 
 def _show(report: Report, verbose: bool) -> None:
     shown = [result for result in report.results if verbose or result.status != "PASS"]
-    rows = [(r.name, r.status, r.offenders or "", r.message, ", ".join(r.examples)) for r in shown]
+    rows = [(r.name, r.status, r.offenders or "", r.message, _together(r.examples)) for r in shown]
     if rows:
         print_table("Checks", ("check", "status", "count", "what", "for example"), rows)
-    passed = sum(result.status == "PASS" for result in report.results)
-    print(f"{passed} of {len(report.results)} checks passed, over {sum(report.rows.values()):,} rows.")
+    counts = Counter(str(result.status) for result in report.results)
+    others = "".join(f", {counts[status]} {status}" for status in ("FAIL", "WARN", "SKIP") if counts[status])
+    rows_read = sum(report.rows.values())
+    print(f"{counts['PASS']} of {len(report.results)} checks passed{others}, over {rows_read:,} rows.")
+
+
+def _together(examples: tuple[str, ...]) -> str:
+    """Ids side by side, sentences below each other."""
+    return ("\n" if any(" " in example for example in examples) else ", ").join(examples)

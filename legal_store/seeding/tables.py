@@ -12,8 +12,8 @@ from peewee import ForeignKeyField
 from legal_store import models
 from legal_store.schema.fields import TimestampField
 
-# id comes from the key of the row, the two times from PostgreSQL
-_NEVER_IN_FILES = ("id", "created_at", "updated_at")
+# id comes from the key of the row, the time of its last change from PostgreSQL
+_NEVER_IN_FILES = ("id", "updated_at")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -10,7 +10,10 @@ EXAMPLES = 5
 
 
 class Status(StrEnum):
+    """WARN is for what may be right and deserves a look; it fails nothing."""
+
     PASS = "PASS"  # noqa: S105  (a word, not a password)
+    WARN = "WARN"
     FAIL = "FAIL"
     SKIP = "SKIP"
 
@@ -24,13 +27,23 @@ class Outcome(NamedTuple):
     examples: tuple[str, ...] = ()
 
 
+class Remedy(NamedTuple):
+    """One statement that mends one object. It runs in a transaction of its own."""
+
+    object: str
+    statement: str
+
+
 class Check(NamedTuple):
-    """One question to the database. `run` takes a cursor and only reads; `fix`, where it is safe, mends."""
+    """One question to the database. `run` takes a cursor and only reads.
+
+    `remedies`, where mending is safe, takes a cursor too, only reads, and says what would mend.
+    """
 
     name: str
     question: str
     run: Callable[[Any], Outcome]
-    fix: Callable[[Any], str] | None = None
+    remedies: Callable[[Any], Iterable[Remedy]] | None = None
 
 
 def passed(message: str = "") -> Outcome:
@@ -38,10 +51,10 @@ def passed(message: str = "") -> Outcome:
     return Outcome(Status.PASS, message)
 
 
-def failed(message: str, examples: list[str] | None = None, count: int | None = None) -> Outcome:
-    """Return that something is wrong, with a few examples; `count` is their whole number."""
-    shown = examples or []
-    return Outcome(Status.FAIL, message, len(shown) if count is None else count, tuple(shown[:EXAMPLES]))
+def failed(message: str, examples: Iterable[str] = (), count: int | None = None, *, most: int = EXAMPLES) -> Outcome:
+    """Return that something is wrong, with at most `most` examples; `count` is their whole number."""
+    found = tuple(examples)
+    return Outcome(Status.FAIL, message, len(found) if count is None else count, found[:most])
 
 
 def skipped(reason: str) -> Outcome:
@@ -49,10 +62,10 @@ def skipped(reason: str) -> Outcome:
     return Outcome(Status.SKIP, reason)
 
 
-def no_rows(name: str, question: str, query: str, fix: str | None = None) -> Check:
+def no_rows(name: str, question: str, query: str, fix: str | None = None, *, otherwise: Status = Status.FAIL) -> Check:
     """Return a check that fails when `query`, whose one column names offending rows, returns any.
 
-    `fix` is a statement that mends them.
+    `fix` is a statement that mends them; `otherwise` is what the answer is then, FAIL or WARN.
     """
     counted = (
         f"SELECT count(*), (array_agg(offender::text ORDER BY offender))[1:{EXAMPLES}] FROM ({query}) AS q(offender)"  # noqa: S608
@@ -61,14 +74,18 @@ def no_rows(name: str, question: str, query: str, fix: str | None = None) -> Che
     def run(cursor: Any) -> Outcome:
         cursor.execute(counted)
         count, examples = cursor.fetchone()
-        return failed(question, examples, count) if count else passed()
+        if not count:
+            return passed()
+        return Outcome(otherwise, question, count, tuple(example or "a row without an id" for example in examples))
 
-    return Check(name, question, run, _statement(fix) if fix else None)
+    return Check(name, question, run, (lambda cursor: [Remedy("rows", fix)]) if fix else None)
 
 
-def _statement(sql: str) -> Callable[[Any], str]:
-    def mend(cursor: Any) -> str:
-        cursor.execute(sql)
-        return f"{max(cursor.rowcount, 0)} rows"
+def statements(query: str) -> Callable[[Any], list[Remedy]]:
+    """Return remedies that are found by `query`, whose two columns are an object and the statement that mends it."""
 
-    return mend
+    def find(cursor: Any) -> list[Remedy]:
+        cursor.execute(query)
+        return [Remedy(*row) for row in cursor.fetchall()]
+
+    return find

@@ -1,4 +1,4 @@
-"""Checks that follow from the models: tables, columns, references, enumerations, rules, keys.
+"""Checks that follow from the models: tables, columns, references, enumerations, rules, keys, values, times.
 
 A constraint that PostgreSQL holds valid could be trusted; rows are looked at all the same, because a constraint may
 be missing here, not valid, or have been bypassed by a load that switched triggers off.
@@ -9,16 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from peewee import ForeignKeyField
+from peewee import DateField, ForeignKeyField
 
 from legal_store.schema.fields import EnumField, ReferenceField, TimestampField
 from legal_store.schema.objects import Check as Rule
 from legal_store.schema.objects import Index, Schema, Unique
-from legal_store.validate.checks import Check, Outcome, failed, no_rows, passed
+from legal_store.validate.checks import Check, Outcome, failed, no_rows, passed, statements
 
-FUTURE = "interval '5 minutes'"
-# moments that may lie ahead of us
-_PLANNED = {"next_hearing_date"}
+# clocks differ by minutes, calendars by a zone
+_AHEAD = {TimestampField: "now() + interval '5 minutes'", DateField: "current_date + 1"}
+# what may lie ahead of us: a date in court, a term, the announced end of a version
+_PLANNED = {"next_hearing_date", "due_date", "deprecated_at"}
+# what the drivers of most languages can read, Python's among them
+_READABLE = "BETWEEN '0001-01-01' AND '9999-12-31'"
 
 
 def checks_of_models(schema: Schema) -> Iterator[Check]:
@@ -30,7 +33,8 @@ def checks_of_models(schema: Schema) -> Iterator[Check]:
         yield from _enumerations(model)
         yield from _rules(model)
         yield from _unique_keys(model)
-        yield from _timestamps(model)
+        yield _required_values(model)
+        yield from _times(model)
 
 
 def _tables_and_columns(schema: Schema) -> Check:
@@ -63,18 +67,15 @@ def _constraints(schema: Schema) -> Check:
         missing = sorted(wanted - {name for (name,) in cursor.fetchall()})
         return failed("constraints are missing or not valid", missing) if missing else passed()
 
-    return Check("constraints", "Is every declared constraint there and valid?", run, _validate_constraints)
+    return Check("constraints", "Is every declared constraint there and valid?", run, statements(_NOT_VALID))
 
 
-def _validate_constraints(cursor: Any) -> str:
-    cursor.execute(
-        "SELECT format('ALTER TABLE %s VALIDATE CONSTRAINT %I', conrelid::regclass, conname) FROM pg_constraint"
-        " WHERE NOT convalidated AND connamespace = 'public'::regnamespace"
-    )
-    statements = [statement for (statement,) in cursor.fetchall()]
-    for statement in statements:
-        cursor.execute(statement)
-    return f"{len(statements)} constraints validated"
+_NOT_VALID = (
+    "SELECT r.relname || '.' || k.conname,"
+    " format('ALTER TABLE %s VALIDATE CONSTRAINT %I', k.conrelid::regclass, k.conname)"
+    " FROM pg_constraint k JOIN pg_class r ON r.oid = k.conrelid"
+    " WHERE NOT k.convalidated AND k.connamespace = 'public'::regnamespace ORDER BY 1"
+)
 
 
 def _constraint_names(model: Any) -> Iterator[str]:
@@ -146,17 +147,37 @@ def _unique_keys(model: Any) -> Iterator[Check]:
         )
 
 
-def _timestamps(model: Any) -> Iterator[Check]:
+def _required_values(model: Any) -> Check:
     table = model._meta.table_name
-    columns = [
-        field.column_name
-        for field in model._meta.sorted_fields
-        if isinstance(field, TimestampField) and field.column_name not in _PLANNED
-    ]
-    if columns:
-        ahead = " OR ".join(f'"{column}" > now() + {FUTURE}' for column in columns)
+    columns = [field.column_name for field in model._meta.sorted_fields if not field.null]
+    empty = " OR ".join(f'"{column}" IS NULL' for column in columns)
+    return no_rows(
+        f"required values: {table}",
+        f"rows of {table} lack a value that the model requires",
+        f'SELECT id FROM "{table}" WHERE {empty}',  # noqa: S608
+    )
+
+
+def _times(model: Any) -> Iterator[Check]:
+    table = model._meta.table_name
+    kinds = {field.column_name: type(field) for field in model._meta.sorted_fields if type(field) in _AHEAD}
+    if past := {column: kind for column, kind in kinds.items() if column not in _PLANNED}:
+        ahead = " OR ".join(f'"{column}" > {_AHEAD[kind]}' for column, kind in past.items())
         yield no_rows(
             f"future timestamps: {table}",
-            f"rows of {table} have a time that lies ahead of us ({', '.join(columns)})",
+            f"rows of {table} have a time that lies ahead of us ({', '.join(past)})",
             f'SELECT id FROM "{table}" WHERE {ahead}',  # noqa: S608
+        )
+    if kinds:
+        unreadable = " OR ".join(f'"{column}" NOT {_READABLE}' for column in kinds)
+        yield no_rows(
+            f"readable times: {table}",
+            f"rows of {table} have a time before year 1 or after 9999, which programs cannot read",
+            f'SELECT id FROM "{table}" WHERE {unreadable}',  # noqa: S608
+        )
+    if {"created_at", "updated_at"} <= kinds.keys():
+        yield no_rows(
+            f"times in order: {table}",
+            f"rows of {table} were changed before they were made",
+            f'SELECT id FROM "{table}" WHERE updated_at < created_at',  # noqa: S608
         )

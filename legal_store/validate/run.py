@@ -1,21 +1,25 @@
-"""Runs checks in one read-only snapshot, and mends what is safe to mend."""
+"""Runs checks in one read-only snapshot."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import chain
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg2
 
-from legal_store.errors import ConfigurationError, WrongUseError
+from legal_store.errors import ConfigurationError, ServerUnavailableError
 from legal_store.models.declared import SCHEMA
 from legal_store.validate.checks import Check, Outcome, Status, failed
+from legal_store.validate.corruption import checks_of_corruption
 from legal_store.validate.declared import checks_of_models
 from legal_store.validate.domain import checks_of_domain
 from legal_store.validate.privacy import checks_of_privacy
 from legal_store.validate.server import checks_of_server
+from legal_store.validate.structure import checks_of_structure
 
 ENTRY_POINT_GROUP = "legal_store.checks"
 
@@ -32,7 +36,8 @@ class Result(NamedTuple):
 
 
 class Report(NamedTuple):
-    """All results in the order of the checks, and the number of rows per table in the same snapshot."""
+    """All results in the order of the checks, and the number of rows of each table that may be read, in the
+    same snapshot."""
 
     results: tuple[Result, ...]
     rows: dict[str, int]
@@ -42,13 +47,21 @@ class Report(NamedTuple):
         return tuple(result for result in self.results if result.status is Status.FAIL)
 
 
-def all_checks() -> list[Check]:
+def all_checks(migrations: Path | None = None) -> list[Check]:
     """Return every check: ours, then those of installed packages.
 
-    A package's entry point is a function that returns checks. Raises ConfigurationError when one cannot be loaded or
-    two checks have the same name.
+    `migrations` is the folder that the ledger is compared with; without it that check is skipped. A package's entry
+    point is a function that returns checks; one that cannot be loaded is a check that fails. Raises
+    ConfigurationError when two checks have the same name.
     """
-    ours = (checks_of_server(SCHEMA), checks_of_models(SCHEMA), checks_of_domain(), checks_of_privacy())
+    ours = (
+        checks_of_structure(migrations),
+        checks_of_server(SCHEMA),
+        checks_of_corruption(),
+        checks_of_models(SCHEMA),
+        checks_of_domain(),
+        checks_of_privacy(),
+    )
     checks = [*chain.from_iterable(ours), *_installed_checks()]
     names = [check.name for check in checks]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -62,79 +75,105 @@ def validate(
 ) -> Report:
     """Run `checks` (all by default) over a psycopg2 connection of the owner, in one read-only snapshot.
 
-    A check that cannot run because what it needs is missing counts as failed. `progress` is called with each name.
-    Nothing is written.
+    A check that cannot run, whatever it raises, counts as failed. `progress` is called with each name. Nothing is
+    written. Raises ServerUnavailableError when the connection is lost.
     """
     chosen = all_checks() if checks is None else list(checks)
-    connection.rollback()
-    with connection.cursor() as cursor:
-        cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        try:
-            cursor.execute("SET LOCAL statement_timeout = 0")
-            results = tuple(_ask(cursor, check, progress) for check in chosen)
-            return Report(results, _row_counts(cursor))
-        finally:
-            cursor.execute("ROLLBACK")
+    _begin(connection)
+    try:
+        results = tuple(_ask(connection, check, progress) for check in chosen)
+        return Report(results, _row_counts(connection))
+    finally:
+        if not connection.closed:
+            _end(connection)
 
 
-def fix(connection: Any, report: Report, checks: Iterable[Check] | None = None) -> dict[str, str]:
-    """Mend what failed in `report` and has a safe remedy; return what was done, by name of the check.
-
-    Each remedy runs in a transaction of its own. Raises WrongUseError when nothing that failed can be mended.
-    """
-    chosen = {check.name: check for check in (all_checks() if checks is None else checks)}
-    remedies = {result.name: chosen[result.name].fix for result in report.failures if result.name in chosen}
-    mendable = {name: remedy for name, remedy in remedies.items() if remedy is not None}
-    if remedies and not mendable:
-        raise WrongUseError(
-            "None of what failed can be mended by itself.", remedy="Look at the examples and correct them by hand."
-        )
-    connection.rollback()
-    done = {}
-    for name, remedy in mendable.items():
-        with connection, connection.cursor() as cursor:
-            done[name] = remedy(cursor)
-    return done
+def reason_of(error: BaseException) -> str:
+    """Return what kind of error it is and the first line of what it says."""
+    return ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
 
 
-def _ask(cursor: Any, check: Check, progress: Callable[[str], None]) -> Result:
+def _ask(connection: Any, check: Check, progress: Callable[[str], None]) -> Result:
     progress(check.name)
     began = time.monotonic()
-    outcome = _outcome(cursor, check)
+    outcome = _outcome(connection, check)
     return Result(check.name, *outcome, round((time.monotonic() - began) * 1000))
 
 
-def _outcome(cursor: Any, check: Check) -> Outcome:
-    cursor.execute("SAVEPOINT before_check")
+def _outcome(connection: Any, check: Check) -> Outcome:
+    """Whatever a check does, the next one finds the same snapshot, and a transaction that works."""
+    _execute(connection, "SAVEPOINT before_check")
     try:
-        outcome = check.run(cursor)
-    except psycopg2.Error as error:
-        cursor.execute("ROLLBACK TO before_check")
-        outcome = failed(f"the check could not run: {str(error).splitlines()[0]}")
-    cursor.execute("RELEASE before_check")
+        with connection.cursor() as cursor:
+            outcome = _normal(check.run(cursor))
+    except (Exception, SystemExit) as error:  # noqa: BLE001  (checks may be anybody's)
+        outcome = failed(f"the check could not run: {reason_of(error)}")
+    if connection.closed:
+        raise ServerUnavailableError(f"The connection was lost during the check {check.name}: {outcome.message}")
+    try:
+        _execute(connection, "ROLLBACK TO before_check; RELEASE before_check")
+    except psycopg2.Error:
+        _begin(connection)
+        return failed("the check ended the transaction in which all checks read; it must only read")
     return outcome
 
 
-def _row_counts(cursor: Any) -> dict[str, int]:
-    cursor.execute("SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace")
-    there = {name for (name,) in cursor.fetchall()}
-    tables = [model._meta.table_name for model in SCHEMA.models if model._meta.table_name in there]
+def _normal(outcome: Any) -> Outcome:
+    """Return the answer of a check, which may be anybody's, with the types that a report has."""
+    if not isinstance(outcome, Outcome):
+        raise TypeError(f"it returned {type(outcome).__name__} instead of an Outcome")
+    status, message, offenders, examples = outcome
+    return Outcome(Status(status), str(message), int(offenders), tuple(map(str, examples)))
+
+
+def _begin(connection: Any) -> None:
+    _end(connection)
+    # where policies would hide rows from this login, a query fails instead of finding nothing
+    _execute(
+        connection,
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
+        " SET LOCAL statement_timeout = 0; SET LOCAL row_security = off",
+    )
+
+
+def _end(connection: Any) -> None:
+    _execute(connection, "ROLLBACK")
+    connection.rollback()  # psycopg2 does not read what it sends
+
+
+def _execute(connection: Any, statement: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+def _row_counts(connection: Any) -> dict[str, int]:
+    """Tables that this login may not read are left out: the checks have said so."""
     counts = {}
-    for table in tables:
-        cursor.execute(f'SELECT count(*) FROM "{table}"')  # noqa: S608
-        counts[table] = cursor.fetchone()[0]
+    with connection.cursor() as cursor:
+        for table in (model._meta.table_name for model in SCHEMA.models):
+            cursor.execute("SAVEPOINT before_count")
+            with suppress(psycopg2.errors.UndefinedTable, psycopg2.errors.InsufficientPrivilege):
+                cursor.execute(f'SELECT count(*) FROM public."{table}"')  # noqa: S608
+                counts[table] = cursor.fetchone()[0]
+            cursor.execute("ROLLBACK TO before_count")
     return counts
 
 
-def _installed_checks() -> list[Check]:
+def _installed_checks() -> Iterator[Check]:
     from importlib.metadata import entry_points
 
-    found: list[Check] = []
     for entry in entry_points(group=ENTRY_POINT_GROUP):
         try:
-            found += entry.load()()
-        except Exception as error:
-            raise ConfigurationError(
-                f"The checks of {entry.value} cannot be loaded: {error!r}.", remedy="Correct or uninstall it."
-            ) from error
-    return found
+            yield from [_as_check(given) for given in entry.load()()]
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (packages may be anybody's)
+            yield _cannot_be_loaded(entry.value, reason_of(error))
+
+
+def _as_check(given: Any) -> Check:
+    if not isinstance(given, Check):
+        raise TypeError(f"{given!r} is not a Check")
+    return given
+
+
+def _cannot_be_loaded(value: str, reason: str) -> Check:
+    return Check(f"checks of {value}", "Can they be loaded?", lambda cursor: failed(f"they cannot be loaded: {reason}"))

@@ -161,6 +161,11 @@ def test_no_canary_survives_in_any_masked_place_or_in_the_raw_files(demo: Any, d
     plant_known(demo)
     for place in set(PLACES) - {"cases.court_name", "case_team.role", "romanian_templates.civil_code_references"}:
         plant(demo, place, [text for _, text in canaries()])
+    run(demo, "ALTER TABLE skills ADD gone text")
+    run(demo, f"UPDATE skills SET gone = '{PERSON}'")
+    run(demo, "ALTER TABLE skills DROP gone")
+    run(demo, f"UPDATE skill_versions SET changelog = '{EMAIL}'")
+    run(demo, "UPDATE skill_versions SET changelog = 'x'")
     with demo.cursor() as cursor:
         cursor.execute("SELECT lo_from_bytea(0, %s)", (PERSON.encode(),))
         demo.commit()

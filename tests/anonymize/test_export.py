@@ -11,6 +11,7 @@ import pytest
 
 from legal_store.backup import Policy, export, latest, list_backups, load, make_backup, pin, prune
 from legal_store.backup.stores.local import LocalStore
+from legal_store.embedded import Servers
 from legal_store.errors import BackupError, RefusedError, WrongUseError
 from legal_store.restore import RestorePlan, drill, find_source, restore
 from tests.anonymize.conftest import Exported, kinds
@@ -74,7 +75,7 @@ def test_it_cannot_be_pinned(exported: Exported) -> None:
 
 
 def test_the_tasks_carry_data_from_one_database_to_another(
-    demo_url: str, cluster: Any, target: dict[str, Any], exported: Exported, tmp_path: Path
+    demo_url: str, cluster: Any, servers: Servers, target: dict[str, Any], exported: Exported, tmp_path: Path
 ) -> None:
     folder, secret = str(tmp_path / "exports"), {"LEGAL_STORE_BACKUP_KEY_FILE": str(exported.key_file)}
     assert legal_store(demo_url, "export", "--to", folder).returncode == 2
@@ -95,10 +96,11 @@ def test_the_tasks_carry_data_from_one_database_to_another(
     mask_key, page = tmp_path / "mask.key", tmp_path / "report.html"
     done = legal_store(
         into, *command, "--yes", "--json", "--report", str(page),
-        "--mask-key-file", str(mask_key), "--forget-key", **home,
+        "--mask-key-file", str(mask_key), "--forget-key", REDIS_URL=servers.redis.url, **home,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["anonymized"]["verdict"] == "proven" and report["restored"]["database"] == target["dbname"]
+    assert "cached values removed" in done.stderr and report["anonymized"]["untidied"] == []
     assert "ok   proof" in done.stderr and not mask_key.exists()
     assert "proven" in page.read_text() and not any(name in page.read_text() for name in exported.personal)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from legal_store.anonymize import Rules, anonymize, new_key, parse_rules, plan
+from legal_store.anonymize import Rules, anonymize, new_key, parse_rules, plan, preview, read_rules
 from legal_store.anonymize.rules import Rule
 from legal_store.anonymize.suggesting import suggestions
 from legal_store.errors import RulesError
@@ -66,6 +67,12 @@ WRONG = [
     ("documents", "metadata", "json", {"paths": {"a": "scramble"}}, "scramble is no rule for a path"),
     ("users", "first_name", "first_name", {"locale": "xx"}, "there is no locale 'xx'"),
     ("skills", "effectiveness_score", "noise", {}, "is generated from other columns"),
+    ("cases", "value", "noise", {"ratio": 0}, "ratio must be above 0"),
+    ("cases", "next_hearing_date", "date_shift", {"per": "id", "days": 0}, "days must be 1 or more"),
+    ("cases", "next_hearing_date", "date_shift", {"per": ["id"]}, "per must be one value"),
+    ("users", "email", "numbered", {"format": 5}, "must hold {n} exactly once"),
+    ("cases", "title", "constant", {"value": ["a"]}, "value must be one value"),
+    ("romanian_templates", "civil_code_references", "array", {"items": "scramble"}, "items are 'redact'"),
 ]
 
 
@@ -97,10 +104,40 @@ def test_a_unique_expression_needs_a_strategy_that_survives_it(demo: Any, rules:
         plan(demo, rules)
 
 
-def test_a_check_that_new_values_break_is_refused_before_the_first_row(demo: Any, rules: Rules) -> None:
-    run(demo, "ALTER TABLE clients ADD CONSTRAINT real_address CHECK (address !~ '^Demo')")
-    with pytest.raises(RulesError, match="new values break real_address"):
-        anonymize(demo, rules, new_key())
+# a column of clients, its strategy, and what is said before the first row
+REFUSED = [
+    ("fresh text", "constant", {"value": "x"}, "CHECK (fresh <> 'x') NO INHERIT", "the new values break refusing"),
+    ("fresh text", "free_text", {}, "CHECK (fresh ~ '@firma.ro')", "the new values break refusing"),
+    ("fresh an_address", "email", {}, "CHECK (true)", "check violation (23514, constraint an_address_check"),
+    ("fresh numeric", "constant", {"value": "abc"}, "CHECK (true)", "invalid text representation (22P02"),
+    ("fresh text", "email", {}, "UNIQUE (fresh)", "new values collide in refusing, unique over fresh"),
+    ("fresh text", "digits", {}, "UNIQUE (fresh)", "new values collide in refusing, unique over fresh"),
+]
+FRESH = {"email": ("ANA@firma.ro", "ana@firma.ro"), "digits": ("A", "B"), "constant": ("5", "6")}
+
+
+@pytest.mark.parametrize(("column", "strategy", "options", "constraint", "words"), REFUSED)
+def test_what_the_server_would_refuse_later_is_refused_before_the_first_row(
+    demo: Any, rules: Rules, column: str, strategy: str, options: dict[str, Any], constraint: str, words: str
+) -> None:
+    run(demo, "CREATE DOMAIN an_address AS text CHECK (VALUE ~ '@firma.ro')")
+    run(demo, f"ALTER TABLE clients ADD COLUMN {column}")
+    values = FRESH.get(strategy, ("ana@firma.ro", "ion@firma.ro"))
+    for value, which in zip(values, ("min", "max"), strict=True):
+        run(demo, f"UPDATE clients SET fresh = %s WHERE name = (SELECT {which}(name) FROM clients)", value)
+    run(demo, f"ALTER TABLE clients ADD CONSTRAINT refusing {constraint}")
+    chosen = with_rule(rules, "clients", "fresh", strategy, **options)
+    for act in (anonymize, preview):
+        with pytest.raises(RulesError) as caught:
+            act(demo, chosen, new_key())
+        assert words in str(caught.value) and f"fresh ({strategy})" in str(caught.value)
+        assert 'firma.ro"' not in str(caught.value).lower()
+
+
+def test_a_dot_in_a_name_makes_no_other_table_of_it(demo: Any, rules: Rules) -> None:
+    run(demo, 'CREATE TABLE "a.b" (c text); INSERT INTO "a.b" VALUES (\'Vasilica Onofrei\')')
+    anonymize(demo, with_rule(rules, "public.a.b", "c", "redact"), new_key())
+    assert run(demo, 'SELECT c FROM "a.b"') == [("[redacted]",)]
 
 
 @pytest.mark.parametrize(
@@ -112,12 +149,25 @@ def test_a_check_that_new_values_break_is_refused_before_the_first_row(demo: Any
         ({"tables": {"users": {"id": 3}}}, 'write "keep: reason"'),
         ({"proof": {"ordinary": []}}, "[proof] ordinary is not known"),
         ({"database": {"large_objects": "keep"}}, "only 'drop' is possible"),
+        ({"tables": "x"}, "tables must be a section [tables], not 'x'"),
+        ({"tables": {"users": 3}}, "tables.users must be a section"),
+        ({"proof": 1}, "proof must be a section"),
+        ({"database": "drop"}, "database must be a section"),
+        ({"proof": {"quasi_identifiers": 3}}, "proof.quasi_identifiers must be a section"),
+        ({"proof": {"quasi_identifiers": {"cases": 5}}}, "[proof.quasi_identifiers] cases must be a list of texts"),
+        ({"proof": {"ordinary_words": 7}}, "ordinary_words must be a list of texts, not 7"),
+        ({"proof": {"ordinary_words": [1, 2]}}, "ordinary_words must be a list of texts"),
     ],
 )
 def test_a_mistake_of_form_is_named(document: dict[str, Any], words: str) -> None:
     with pytest.raises(RulesError) as caught:
         parse_rules(document)
     assert words in str(caught.value)
+
+
+def test_a_file_that_begins_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    (tmp_path / "rules.toml").write_text('\ufeff[tables.users]\nid = "keep: a key"\n')
+    assert ("users", "id") in read_rules(tmp_path / "rules.toml").columns
 
 
 def test_suggestions_go_by_name_type_and_content(demo: Any, rules: Rules) -> None:

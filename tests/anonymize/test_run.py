@@ -9,7 +9,7 @@ import pytest
 
 from legal_store.anonymize import Rules, anonymize, mark_of, new_key, preview
 from legal_store.anonymize.rules import Rule
-from legal_store.errors import OperationFailedError
+from legal_store.errors import OperationFailedError, RulesError
 from legal_store.schema.catalog import differences, read_catalog
 from tests.anonymize.conftest import run
 
@@ -37,35 +37,128 @@ def test_keys_dates_enumerations_and_numbers_stay(demo: Any, rules: Rules) -> No
     assert [run(demo, KEPT.format(columns, table)) for table, columns in kept] == before
 
 
-def test_json_null_stays_what_it_is_beside_json_that_changes(demo: Any, rules: Rules) -> None:
-    held = [("null", '{"a": "x"}'), (None, '{"a": "x"}'), ("null", "null"), (None, None), ('"x"', "null")]
-    run(demo, "CREATE TABLE holders (id int GENERATED ALWAYS AS IDENTITY, one jsonb, other json)")
-    for row in held:
-        run(demo, "INSERT INTO holders (one, other) VALUES (%s, %s)", *row)
+NUMBERS = '{"kept": [12345678901234567890.123456789012345, 1.10, 1e5, -0.0, 99999999999999999999], "x": "y"}'
+LONG = '{"x": "y", "kept": ' + "1" * 5001 + "}"
+DEEP = "[" * 3000 + '"Vasilica Onofrei"' + "]" * 3000
+SURROGATE = r'{"kept": "\ud800", "x": "y"}'
+JSONS = [  # as jsonb and json before, and after; json keeps the text of its numbers
+    ("null", '{"a": "x"}', "null", '{"a": "[redacted]"}'),
+    (None, '{"a": "x"}', None, '{"a": "[redacted]"}'),
+    ("null", "null", "null", "null"),
+    (None, None, None, None),
+    ('"x"', "null", '"[redacted]"', "null"),
+    ("{}", NUMBERS, "{}", NUMBERS.replace("y", "[redacted]")),
+    (LONG, None, LONG.replace("y", "[redacted]"), None),
+    (DEEP, DEEP, '"[redacted]"', '"[redacted]"'),
+    ("{}", SURROGATE, "{}", '"[redacted]"'),
+]
+
+
+def test_what_is_masked_in_json_and_arrays_and_what_stays_as_it_was(demo: Any, rules: Rules) -> None:
+    run(demo, "CREATE TABLE holders (id int GENERATED ALWAYS AS IDENTITY, one jsonb, other json, list text[])")
+    for one, other, *_ in JSONS:
+        run(demo, "INSERT INTO holders (one, other) VALUES (%s, %s)", one, other)
+    run(demo, "UPDATE holders SET list = '{{Mihai Gheorghiță,NULL},{c,d}}' WHERE id = 1")
     columns = {("holders", "id"): Rule("holders", "id", None, {}, "a number")}
-    columns |= {("holders", name): Rule("holders", name, "json", {}, "") for name in ("one", "other")}
+    for name in ("one", "other"):
+        columns["holders", name] = Rule("holders", name, "json", {"paths": {"kept": "keep"}}, "")
+    columns["holders", "list"] = Rule("holders", "list", "array", {}, "")
     anonymize(demo, rules._replace(columns={**rules.columns, **columns}), new_key())
-    masked = '{"a": "[redacted]"}'
-    assert run(demo, "SELECT one::text, other::text FROM holders ORDER BY id") == [
-        ("null", masked), (None, masked), ("null", "null"), (None, None), ('"[redacted]"', "null"),
-    ]  # fmt: skip
+    held = run(demo, "SELECT one::text, other::text FROM holders ORDER BY id")
+    assert held == [(one, other) for *_, one, other in JSONS]
+    assert run(demo, "SELECT list::text FROM holders WHERE id = 1") == [
+        ("{{[redacted],NULL},{[redacted],[redacted]}}",)
+    ]
+
+
+CONSTRAINTS = """
+COMMENT ON INDEX cases_search_words_idx IS 'for the search'; ALTER TABLE users DISABLE TRIGGER USER;
+ALTER TABLE clients ADD CONSTRAINT late UNIQUE (phone, id) INCLUDE (name) WITH (fillfactor = 70)
+    DEFERRABLE INITIALLY DEFERRED;
+ALTER TABLE clients ADD CONSTRAINT strict UNIQUE NULLS NOT DISTINCT (email, id);
+ALTER TABLE clients ADD CONSTRAINT apart EXCLUDE USING hash (name WITH =) WHERE (name <> '') DEFERRABLE;
+COMMENT ON CONSTRAINT apart ON clients IS 'it''s apart'; COMMENT ON INDEX late IS 'late';
+CREATE UNIQUE INDEX mirrored ON clients (name, id); ALTER TABLE clients REPLICA IDENTITY USING INDEX mirrored;
+CREATE INDEX places ON clients (lower(address)); ALTER INDEX places ALTER COLUMN 1 SET STATISTICS 250;
+ALTER TABLE clients CLUSTER ON clients_firm_id_name_key;
+"""
+INDEXES = """
+SELECT c.relname, pg_get_indexdef(c.oid), i.indisclustered, i.indisreplident, i.indimmediate, c.reloptions,
+       k.conname, pg_get_constraintdef(k.oid), k.condeferrable, k.condeferred, obj_description(k.oid, 'pg_constraint'),
+       obj_description(c.oid, 'pg_class'), t.relreplident,
+       ARRAY(SELECT attstattarget FROM pg_attribute WHERE attrelid = c.oid ORDER BY attnum)
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid
+LEFT JOIN pg_constraint k ON k.conindid = c.oid AND k.contype <> 'f'
+WHERE c.relnamespace = 'public'::regnamespace ORDER BY 1
+"""
 
 
 def test_the_schema_is_the_same_afterwards(demo: Any, rules: Rules) -> None:
-    before = read_catalog(demo)
-    run(demo, "COMMENT ON INDEX cases_search_words_idx IS 'for the search'; ALTER TABLE users DISABLE TRIGGER USER")
-    before = read_catalog(demo)
+    run(demo, CONSTRAINTS)
+    before, indexes = read_catalog(demo), run(demo, INDEXES)
     demo.rollback()
     anonymize(demo, rules, new_key())
     assert differences(before, read_catalog(demo)) == []
     demo.rollback()
-    comment = run(demo, "SELECT obj_description('cases_search_words_idx'::regclass)")
-    assert comment == [("for the search",)]
+    assert run(demo, INDEXES) == indexes
 
 
-def test_a_second_run_works_as_well(demo: Any, rules: Rules) -> None:
+def test_a_second_run_works_beside_the_masks_of_the_first(demo: Any, rules: Rules) -> None:
     anonymize(demo, rules, new_key())
+    for table, columns, values in (
+        ("clients", "name", "'New'"),
+        ("users", "email, first_name, last_name, role", "'new@firma.ro', 'New', 'One', 'Associate'"),
+    ):
+        first = "'00000000-0000-4000-8000-000000000001'"
+        run(demo, f"INSERT INTO {table} (id, firm_id, {columns}) SELECT {first}, id, {values} FROM firms")
     assert anonymize(demo, rules, new_key()).proof.passed  # type: ignore[union-attr]
+    assert run(demo, "SELECT email FROM users ORDER BY id LIMIT 1") == [("demo1@example.com",)]
+
+
+def test_values_that_collide_after_all_are_explained_without_showing_any(demo: Any, rules: Rules) -> None:
+    run(demo, "CREATE UNIQUE INDEX some_phones ON clients (phone) WHERE length(phone) = 1")
+    run(demo, "UPDATE clients SET phone = NULL; UPDATE clients SET phone = chr(64 + n::int) FROM"
+              " (SELECT id, row_number() OVER () AS n FROM clients) AS c WHERE c.id = clients.id;"
+              " INSERT INTO clients (firm_id, name, phone) SELECT id, 'C' || n, chr(200 + n) FROM firms,"
+              " generate_series(1, 20) n")  # fmt: skip
+    with pytest.raises(OperationFailedError) as caught:
+        anonymize(demo, rules, new_key())
+    for words in ("clients: new values collide in some_phones", "phone (digits)", "numbered", "rolled back"):
+        assert words in str(caught.value)
+    assert "Key (" not in str(caught.value) and run(demo, "SELECT count(*) FROM clients WHERE phone = 'A'") == [(1,)]
+
+
+def test_a_table_and_one_that_inherits_from_it_do_not_mix(demo: Any, rules: Rules) -> None:
+    run(demo, "CREATE TABLE vip_clients () INHERITS (clients)")
+    run(demo, 'UPDATE clients SET contact_info = \'{"parent": "x"}\'')
+    run(
+        demo,
+        "INSERT INTO vip_clients (id, firm_id, name, contact_info, created_at, updated_at)"
+        " SELECT gen_random_uuid(), firm_id, 'Vip ' || name, '{\"child\": 1}', now(), now() FROM ONLY clients",
+    )
+    child = {("vip_clients", column): rule for (table, column), rule in rules.columns.items() if table == "clients"}
+    report = anonymize(demo, rules._replace(columns={**rules.columns, **child}), new_key())
+    assert report.rows["clients"] == report.changed["clients"] == report.rows["vip_clients"] > 0
+    assert run(demo, "SELECT DISTINCT contact_info::text FROM ONLY clients") == [('{"parent": "[redacted]"}',)]
+    assert run(demo, "SELECT DISTINCT contact_info::text FROM vip_clients") == [('{"child": 0}',)]
+
+
+def test_a_partitioned_table_can_be_kept(demo: Any, rules: Rules) -> None:
+    run(demo, "CREATE TABLE logs (at date, what text) PARTITION BY RANGE (at);"
+              "CREATE TABLE logs_2024 PARTITION OF logs FOR VALUES FROM ('2024-01-01') TO ('2025-01-01');"
+              "INSERT INTO logs VALUES ('2024-05-05', 'x'); CREATE TABLE names (of clients)")  # fmt: skip
+    kept = {place: Rule(*place, None, {}, "a test") for place in (("logs", "at"), ("logs", "what"), ("names", "of"))}
+    both = rules._replace(columns={**rules.columns, **kept})
+    with pytest.raises(RulesError, match=r"clients cannot be written anew: its row type is the type of names.of"):
+        anonymize(demo, both, new_key())
+    run(demo, "ALTER TABLE names DROP of, ADD of skills")
+    report = anonymize(demo, both, new_key())
+    assert report.rows["logs"] == 1 and report.untidied == (
+        "skills could not be written anew: its row type is the type of names.of",
+    )
+    masked = rules._replace(columns={**both.columns, ("logs", "what"): Rule("logs", "what", "redact", {})})
+    with pytest.raises(RulesError, match="logs is partitioned: it can only be kept"):
+        anonymize(demo, masked, new_key())
 
 
 def test_a_log_that_is_append_only_is_so_again(demo: Any, rules: Rules) -> None:
@@ -126,11 +219,14 @@ def test_generated_columns_and_materialized_views_follow(demo: Any, rules: Rules
         demo,
         "ALTER TABLE clients ADD COLUMN words text GENERATED ALWAYS AS (lower(name)) STORED;"
         "CREATE INDEX words_idx ON clients (words);"
-        "CREATE MATERIALIZED VIEW names AS SELECT name FROM clients",
+        "CREATE MATERIALIZED VIEW names AS SELECT name FROM clients; CREATE VIEW between AS SELECT * FROM names;"
+        "CREATE MATERIALIZED VIEW a_copy AS SELECT * FROM between;"
+        "CREATE MATERIALIZED VIEW empty AS SELECT * FROM a_copy WITH NO DATA",
     )
     anonymize(demo, rules, new_key())
     assert run(demo, "SELECT count(*) FROM clients WHERE words <> lower(name) OR words !~ '^demo client'") == [(0,)]
-    assert run(demo, "SELECT count(*) FROM names WHERE name !~ '^Demo Client'") == [(0,)]
+    assert run(demo, "SELECT count(*) FROM a_copy WHERE name !~ '^Demo Client'") == [(0,)]
+    assert run(demo, "SELECT relispopulated FROM pg_class WHERE relname = 'empty'") == [(False,)]
 
 
 def test_a_session_in_the_way_is_named_and_nothing_is_changed(

@@ -62,6 +62,21 @@ def test_every_strategy_that_says_so_is_tested_for_being_injective() -> None:
     assert {name for name, strategy in strategies().items() if strategy.injective} == set(INJECTIVE)
 
 
+def test_numbers_of_many_digits_do_not_collide(connection: Any) -> None:
+    connection.autocommit = False
+    with connection.cursor() as cursor:
+        prepared(
+            cursor,
+            "text",
+            "(10::numeric ^ 24 + v % 50 * 10::numeric ^ 20 + v / 50)::numeric(30)::text",
+            2_000,
+            new_key(),
+        )
+        cursor.execute(sql.SQL("SELECT count(DISTINCT new) FROM ({}) AS r").format(results("digits", "text")))
+        assert cursor.fetchone() == (2_000,)
+    connection.rollback()
+
+
 @pytest.mark.parametrize("strategy", sorted(set(INJECTIVE) - {"numbered"}))
 def test_another_key_gives_other_results(connection: Any, strategy: str) -> None:
     connection.autocommit = False
@@ -120,6 +135,7 @@ def test_the_keyed_hash_is_hmac_sha256(connection: Any) -> None:
     [
         ("lorem", "text", "repeat('secret ', v)", {}, "length(old) = length(new) AND new !~ 'secret'"),
         ("digits", "text", "'+40 (744) ' || 100000 + v", {}, r"new ~ '^\+\d\d \(\d{3}\) \d{6}$' AND old <> new"),
+        ("digits", "text", "'1' || lpad(v::text, 24, '0')", {}, r"new ~ '^\d{25}$' AND right(old, 7) <> right(new, 7)"),
         ("noise", "numeric(15,2)", "v * 100", {"ratio": 0.1}, "abs(new::numeric - old) <= old * 0.1 + 0.01"),
         ("date_shift", "date", "'2024-01-01'::date + v", {"per": "v", "days": 30}, "abs(new::date - old) <= 30"),
         ("first_name", "text", "'n' || v", {}, "new ~ '^[A-Z]'"),

@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from legal_store import embedded
+from legal_store.anonymize import kept_key
+from legal_store.cache import CacheManager
 from tests.anonymize.conftest import run
 from tests.conftest import CHECKOUT
 
@@ -55,6 +58,45 @@ def test_it_asks_and_nobody_is_there(demo_url: str, demo: Any) -> None:
     done = legal_store(demo_url, "anonymize")
     assert done.returncode == 2 and "Pass --yes" in done.stderr
     assert untouched(demo)
+
+
+def test_the_cache_is_emptied_or_named(demo_url: str, demo: Any, servers: embedded.Servers) -> None:
+    cache = CacheManager(url=servers.redis.url)
+    cache.set("client:1", "Vasilica Onofrei", shared=True)
+    done = legal_store(demo_url, "anonymize", "--yes", REDIS_URL=servers.redis.url)
+    assert done.returncode == 0 and "1 cached values removed; sessions stay" in done.stderr
+    assert cache.get("client:1", shared=True) is None
+    cache.close()
+    done = legal_store(demo_url, "anonymize", "--yes", "--no-proof", "--json", REDIS_URL="redis://127.0.0.1:1")
+    (left,) = json.loads(done.stdout)["untidied"]
+    assert done.returncode == 0 and "cached values may be real" in left and "invoke cache.clear" in left
+    checked = legal_store(demo_url, "validate", "--json")
+    (found,) = [one for one in json.loads(checked.stdout)["results"] if one["name"] == "personal data"]
+    assert found["status"] == "SKIP" and "--no-proof" in found["message"]
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_the_run(demo_url: str, demo: Any, tmp_path: Path) -> None:
+    done = legal_store(demo_url, "anonymize", "--yes", "--report", str(tmp_path / "nowhere" / "report.html"))
+    assert done.returncode == 2 and "cannot be written into" in done.stderr and untouched(demo)
+    (tmp_path / "report.json").write_text("earlier")
+    run(demo, "ALTER TABLE users ADD COLUMN motto text")
+    done = legal_store(demo_url, "anonymize", "--yes", "--report", str(tmp_path / "report.json"))
+    assert done.returncode == 2 and (tmp_path / "report.json").read_text() == "earlier"
+
+
+def test_a_dry_run_shows_what_a_run_with_the_same_key_does(demo_url: str, demo: Any, tmp_path: Path) -> None:
+    run(demo, 'UPDATE clients SET contact_info = \'{"a": "x"}\'')
+    key = str(tmp_path / "mask.key")
+    legal_store(demo_url, "anonymize", "--dry-run", "--key-file", key)
+    assert not Path(key).exists()
+    kept_key(Path(key))
+    shown = json.loads(legal_store(demo_url, "anonymize", "--dry-run", "--json", "--key-file", key).stdout)
+    (clients,) = [sample for sample in shown["samples"] if sample["table"] == "clients"]
+    assert any('"converted"."contact_info"' in statement for statement in shown["statements"])
+    assert legal_store(demo_url, "anonymize", "--yes", "--key-file", key).returncode == 0
+    columns = ", ".join(f"{name}::text" for name in clients["columns"])
+    after = run(demo, f"SELECT {columns} FROM clients ORDER BY id LIMIT 10")
+    assert [tuple(row) for row in clients["after"]] == after
 
 
 def test_a_dry_run_shows_rows_and_statements_and_changes_nothing(demo_url: str, demo: Any) -> None:

@@ -144,5 +144,5 @@ def test_a_refusal_is_explained_without_the_key(render: RenderExports, api: Api,
 
 
 def test_what_is_missing_in_the_environment_is_named() -> None:
-    with pytest.raises(ConfigurationError, match="RENDER_API_KEY and RENDER_POSTGRES_ID"):
+    with pytest.raises(ConfigurationError, match="Not set: RENDER_API_KEY, RENDER_POSTGRES_ID"):
         RenderExports.from_environ({})

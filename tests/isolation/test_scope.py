@@ -192,6 +192,8 @@ def test_a_row_of_another_firm_cannot_be_written_or_asked_for(how: str) -> None:
                 query.sql()
         with pytest.raises(FirmScopeError, match="names firm"):
             Client(name="x", firm=their).save()
+        with pytest.raises(FirmScopeError, match="names firm"):
+            Client(name="x", firm=their).delete_instance()
 
 
 def test_the_firm_is_looked_up_when_the_query_is_used() -> None:

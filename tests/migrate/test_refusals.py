@@ -76,6 +76,11 @@ def test_an_out_of_order_file_is_refused_unless_allowed(deployed: Url, folder: P
     assert deploy(parameters(deployed), folder, allow_out_of_order=True).applied == ["000_late"]
 
 
+def test_an_extension_that_an_administrator_added_is_no_drift(deployed: Url, folder: Path) -> None:
+    run(deployed, "CREATE EXTENSION amcheck")
+    assert deploy(parameters(deployed), folder).warnings == []
+
+
 def test_drift_is_refused_with_what_differs_unless_allowed(deployed: Url, folder: Path) -> None:
     run(deployed, "ALTER TABLE first ADD COLUMN hotfix text")
     with pytest.raises(RefusedError, match=r"1 objects differ:\n  - column first.hotfix is not expected: text"):

@@ -67,7 +67,7 @@ def test_all_problems_of_all_files_at_once(tmp_path: Path) -> None:
         ("description = 5", "It must be text, in quotes"),
         ('description = "a\\u0000b"', "It must be text, in quotes"),
         ('id = "6f1d6f0e-4c53-4f0a-9a53-1f6f5c0a7b01"', 'there is no column "id" to fill'),
-        ("created_at = 2024-01-15T10:00:00Z", 'there is no column "created_at" to fill'),
+        ("updated_at = 2024-01-15T10:00:00Z", 'there is no column "updated_at" to fill'),
         ('firm = "RO2"', 'firm = "RO2" names no rows of firms'),
     ],
 )

@@ -12,13 +12,16 @@ import pytest
 from legal_store.config import Settings, Url
 from legal_store.database import all_firms, db
 from legal_store.seeding import seed
-from legal_store.validate import Status, fix, validate
-from tests.conftest import CHECKOUT, Cluster
+from legal_store.validate import Status, all_checks, fix, mending, validate
+from tests.conftest import CHECKOUT, MIGRATIONS, Cluster
 
+CHECKS = all_checks(MIGRATIONS)
 # past every trigger and foreign key, as a load with triggers switched off does
-UNCHECKED = "SET session_replication_role = replica;"
+UNCHECKED = "SET LOCAL session_replication_role = replica;"
+EARLY = "tasks completed before they were made"
 NOWHERE = "'00000000-0000-4000-8000-000000000000'"
 
+# each within a transaction that is taken back: the demo database stays as it is
 CORRUPTIONS = [
     ("DROP EXTENSION pg_trgm CASCADE", "extensions"),
     ("DROP TABLE case_actors", "required tables and columns"),
@@ -126,6 +129,81 @@ CORRUPTIONS = [
     ("DROP TRIGGER update_skill_stats_on_usage ON skill_usage_logs", "triggers and policies"),
     ("DROP POLICY firm_isolation ON documents", "triggers and policies"),
     ("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'cases_firm_id_type_idx'::regclass", "invalid indexes"),
+    ("ALTER TABLE cases ENABLE REPLICA TRIGGER update_cases_updated_at", "disabled triggers"),
+    (f"{UNCHECKED} UPDATE case_actors SET updated_at = created_at - interval '1 day'", "times in order: case_actors"),
+    (
+        "UPDATE cases SET opened_date = '2099-01-01', closed_date = NULL WHERE status = 'Active'",
+        "future timestamps: cases",
+    ),
+    ("UPDATE cases SET closed_date = current_date + 30 WHERE status = 'Closed'", "future timestamps: cases"),
+    ("UPDATE tasks SET due_date = 'infinity'", "readable times: tasks"),
+    ("UPDATE cases SET next_hearing_date = '0044-03-15 12:00+00 BC'", "readable times: cases"),
+    ("ALTER TABLE users ALTER role DROP NOT NULL; UPDATE users SET role = NULL", "required values: users"),
+    (
+        "ALTER TABLE documents DROP CONSTRAINT documents_pkey CASCADE; ALTER TABLE documents ALTER id DROP NOT NULL;"
+        " UPDATE documents SET id = NULL",
+        "required values: documents",
+    ),
+    (
+        "ALTER TABLE skills ALTER usage_count DROP NOT NULL; UPDATE skills SET usage_count = NULL",
+        "statistics: skills",
+    ),
+    ("UPDATE tasks SET completed_at = created_at - interval '1 hour' WHERE completed_at IS NOT NULL", EARLY),
+    ("UPDATE skill_usage_logs SET user_id = uuid_generate_v4()", "loose references: skill_usage_logs.user_id"),
+    (
+        "UPDATE document_type_instances SET document_id = uuid_generate_v4()",
+        "loose references: document_type_instances.document_id",
+    ),
+    (
+        f"UPDATE document_patterns SET document_sources = document_sources || {NOWHERE}::uuid",
+        "loose references: document_patterns.document_sources",
+    ),
+    (f"UPDATE romanian_templates SET created_by = {NOWHERE}", "loose references: romanian_templates.created_by"),
+    (
+        "INSERT INTO _migrations (id, migration_name, checksum, applied_by, tool_version, position)"
+        " OVERRIDING SYSTEM VALUE VALUES (uuid_generate_v4(), '', '', '', '', 99999)",
+        "sequences",
+    ),
+    ("UPDATE pg_database SET datcollversion = '0.1' WHERE datname = current_database()", "collation version"),
+    ("ALTER ROLE legal_store_service SET session_replication_role = replica", "settings"),
+    (
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET legal_store.firm_id = %L', current_database(), 'x'); END $$",
+        "settings",
+    ),
+    ("DELETE FROM _migrations WHERE migration_name LIKE '%add_search'", "migrations"),
+    ("UPDATE _migrations SET finished_at = NULL, logs = 'no' WHERE migration_name LIKE '%add_search'", "migrations"),
+    ("UPDATE _migrations SET migration_name = '20990101000000_unknown' WHERE migration_name LIKE '001%'", "migrations"),
+    ("UPDATE _migrations SET checksum = '', normalized_checksum = '' WHERE migration_name LIKE '001%'", "migrations"),
+    ("ALTER TABLE tasks ALTER actual_hours TYPE numeric(9, 2)", "drift"),
+    ("ALTER TABLE cases ALTER status SET DEFAULT 'Closed'", "drift"),
+    ("ALTER TABLE users ALTER role DROP NOT NULL", "drift"),
+    ("DROP INDEX cases_firm_id_type_idx", "drift"),
+    (
+        "CREATE OR REPLACE FUNCTION update_updated_at_column() RETURNS trigger LANGUAGE plpgsql"
+        " AS 'BEGIN RETURN NEW; END'",
+        "drift",
+    ),
+    (
+        "ALTER TABLE tasks DROP CONSTRAINT tasks_actual_hours_check,"
+        " ADD CONSTRAINT tasks_actual_hours_check CHECK (true)",
+        "drift",
+    ),
+    (
+        "ALTER TABLE case_team DROP CONSTRAINT case_team_user_id_fkey, ADD CONSTRAINT case_team_user_id_fkey"
+        " FOREIGN KEY (user_id, firm_id) REFERENCES users (id, firm_id) ON DELETE RESTRICT",
+        "drift",
+    ),
+    ("ALTER TABLE search_calibrations SET UNLOGGED", "drift"),
+    ("CREATE VIEW everything AS SELECT * FROM clients", "drift"),
+    ("ALTER TABLE clients DISABLE ROW LEVEL SECURITY", "isolation"),
+    ("ALTER POLICY firm_isolation ON cases USING (true)", "isolation"),
+    (
+        "CREATE OR REPLACE FUNCTION current_firm_id() RETURNS uuid LANGUAGE plpgsql STABLE PARALLEL SAFE"
+        " AS 'BEGIN RETURN NULL; END'",
+        "isolation",
+    ),
+    ("CREATE VIEW everything AS SELECT * FROM clients", "isolation"),
+    ("GRANT SELECT ON clients TO public", "isolation"),
 ]
 
 
@@ -141,6 +219,15 @@ def demo(cluster: Cluster, template: str) -> Iterator[str]:
     cluster.drop(name)
 
 
+@pytest.fixture(scope="module")
+def shared(cluster: Cluster, demo: str) -> Iterator[Any]:
+    """A connection to a copy that stays healthy: what is done there is taken back."""
+    name = cluster.create(demo)
+    with closing(cluster.connect(name)) as connection:
+        yield connection
+    cluster.drop(name)
+
+
 @pytest.fixture
 def healthy(cluster: Cluster, demo: str) -> Iterator[Any]:
     """A connection to a fresh copy of the demo database."""
@@ -152,31 +239,63 @@ def healthy(cluster: Cluster, demo: str) -> Iterator[Any]:
 
 def corrupt(connection: Any, statements: str) -> None:
     with connection, connection.cursor() as cursor:
-        cursor.execute(f"SET LOCAL allow_system_table_mods = on; {statements}; RESET session_replication_role")
+        cursor.execute(f"SET LOCAL allow_system_table_mods = on; {statements}")
 
 
 def failures(connection: Any) -> set[str]:
-    return {result.name for result in validate(connection).failures}
+    return {result.name for result in validate(connection, CHECKS).failures}
 
 
-def test_a_healthy_database_passes_everything(healthy: Any) -> None:
-    report = validate(healthy)
-    assert [(r.name, r.message, r.examples) for r in report.results if r.status is Status.FAIL] == []
+def test_a_healthy_database_passes_everything(shared: Any) -> None:
+    report = validate(shared, CHECKS)
+    assert [(r.name, r.message, r.examples) for r in report.results if r.status in (Status.FAIL, Status.WARN)] == []
     assert report.rows["documents"] == 20
     assert len(report.results) > 100
 
 
 @pytest.mark.parametrize(("statements", "check"), CORRUPTIONS, ids=[f"{c} {i}" for i, (_, c) in enumerate(CORRUPTIONS)])
-def test_a_corruption_is_found(healthy: Any, statements: str, check: str) -> None:
-    corrupt(healthy, statements)
-    assert check in failures(healthy)
+def test_a_corruption_is_found(shared: Any, statements: str, check: str) -> None:
+    (asked,) = [known for known in CHECKS if known.name == check]
+    with shared.cursor() as cursor:
+        try:
+            assert asked.run(cursor).status in (Status.PASS, Status.SKIP)
+            cursor.execute(f"SET LOCAL allow_system_table_mods = on; {statements}")
+            found = asked.run(cursor)
+            undecided = check == EARLY or check.startswith("loose references")
+            assert found.status is (Status.WARN if undecided else Status.FAIL)
+            assert 0 < min(found.offenders, 5) <= len(found.examples)
+        finally:
+            shared.rollback()
 
 
-def test_a_finding_says_how_many_and_names_a_few(healthy: Any) -> None:
-    corrupt(healthy, f"{UNCHECKED} UPDATE tasks SET case_id = {NOWHERE}")
-    found = next(r for r in validate(healthy).failures if r.name == "references: tasks.case_id")
-    assert found.offenders == 30
-    assert len(found.examples) == 5
+def test_a_finding_says_how_many_and_names_a_few(shared: Any) -> None:
+    (asked,) = [known for known in CHECKS if known.name == "references: tasks.case_id"]
+    with shared.cursor() as cursor:
+        try:
+            cursor.execute(f"{UNCHECKED} UPDATE tasks SET case_id = {NOWHERE}")
+            found = asked.run(cursor)
+        finally:
+            shared.rollback()
+    assert (found.offenders, len(found.examples)) == (30, 5)
+
+
+def test_drift_and_isolation_name_each_object(shared: Any) -> None:
+    with shared.cursor() as cursor:
+        try:
+            cursor.execute(
+                "DROP INDEX cases_firm_id_type_idx; ALTER TABLE cases ALTER title DROP NOT NULL, ADD note text;"
+                " ALTER TABLE clients DISABLE ROW LEVEL SECURITY"
+            )
+            found = {check.name: check.run(cursor).examples for check in CHECKS if check.name in ("drift", "isolation")}
+        finally:
+            shared.rollback()
+    assert found["drift"] == (
+        "column cases.note is not expected",
+        "column cases.title differs",
+        "index cases.cases_firm_id_type_idx is missing",
+        "table clients differs",
+    )
+    assert found["isolation"][0].startswith("clients: row-level security is off.")
 
 
 def test_nothing_is_written_by_checking(healthy: Any) -> None:
@@ -185,32 +304,80 @@ def test_nothing_is_written_by_checking(healthy: Any) -> None:
     assert "statistics: skills" in failures(healthy)
 
 
-@pytest.mark.parametrize(
-    ("statements", "check"),
-    [
-        ("UPDATE skills SET usage_count = usage_count + 1", "statistics: skills"),
-        (f"{UNCHECKED} DELETE FROM template_usage_logs", "statistics: romanian_templates"),
-        ("ALTER TABLE cases DISABLE TRIGGER update_cases_updated_at", "disabled triggers"),
-        (
-            "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'cases_firm_id_type_idx'::regclass",
-            "invalid indexes",
-        ),
-        (
-            "ALTER TABLE tasks DROP CONSTRAINT tasks_case_id_fkey; ALTER TABLE tasks ADD CONSTRAINT tasks_case_id_fkey"
-            " FOREIGN KEY (case_id, firm_id) REFERENCES cases (id, firm_id) ON DELETE CASCADE NOT VALID",
-            "constraints",
-        ),
-    ],
-)
-def test_what_is_safe_to_mend_is_mended(healthy: Any, statements: str, check: str) -> None:
-    corrupt(healthy, statements)
-    report = validate(healthy)
-    assert check in {result.name for result in report.failures}
-    assert check in fix(healthy, report)
+def test_what_is_safe_to_mend_is_mended(healthy: Any) -> None:
+    broken = {
+        "statistics: skills": "UPDATE skills SET usage_count = usage_count + 1",
+        "statistics: romanian_templates": f"{UNCHECKED} DELETE FROM template_usage_logs",
+        "disabled triggers": "ALTER TABLE cases DISABLE TRIGGER update_cases_updated_at",
+        "sequences": "SELECT setval(pg_get_serial_sequence('_migrations', 'position'), 1)",
+        "invalid indexes": "UPDATE pg_index SET indisvalid = false"
+        " WHERE indexrelid = 'cases_firm_id_type_idx'::regclass",
+        "constraints": "ALTER TABLE tasks DROP CONSTRAINT tasks_case_id_fkey; ALTER TABLE tasks ADD CONSTRAINT"
+        " tasks_case_id_fkey FOREIGN KEY (case_id, firm_id) REFERENCES cases (id, firm_id) ON DELETE CASCADE NOT VALID",
+    }
+    corrupt(healthy, "; ".join(broken.values()))
+    report = validate(healthy, CHECKS)
+    assert {result.name for result in report.failures} == {*broken, "drift"}
+    assert {(mending.check, mending.done) for mending in fix(healthy, report)} == {(name, True) for name in broken}
     assert failures(healthy) == set()
 
 
-def test_a_corrupt_index_is_found_by_amcheck(healthy: Any, cluster: Cluster) -> None:
+def test_one_that_cannot_be_mended_is_named_and_stops_no_other(healthy: Any) -> None:
+    corrupt(
+        healthy,
+        "ALTER TABLE clients ADD CONSTRAINT a_broken CHECK (name = '') NOT VALID;"
+        " ALTER TABLE tasks DROP CONSTRAINT tasks_case_id_fkey; ALTER TABLE tasks ADD CONSTRAINT tasks_case_id_fkey"
+        " FOREIGN KEY (case_id, firm_id) REFERENCES cases (id, firm_id) ON DELETE CASCADE NOT VALID;"
+        " UPDATE skills SET usage_count = usage_count + 1",
+    )
+    found = {mending.object: mending for mending in fix(healthy, validate(healthy))}
+    assert {name: mending.done for name, mending in found.items()} == {
+        "clients.a_broken": False,
+        "tasks.tasks_case_id_fkey": True,
+        "rows": True,
+    }
+    assert "CheckViolation" in found["clients.a_broken"].what
+    assert not {"constraints", "statistics: skills"} & failures(healthy)
+
+
+def test_triggers_of_foreign_keys_are_switched_on_again_too(healthy: Any) -> None:
+    corrupt(
+        healthy,
+        "ALTER TABLE cases DISABLE TRIGGER ALL; ALTER TABLE tasks ENABLE REPLICA TRIGGER update_tasks_updated_at",
+    )
+    off = "SELECT count(*) FROM pg_trigger WHERE tgenabled <> 'O'"
+    with healthy, healthy.cursor() as cursor:
+        cursor.execute(off)
+        (before,) = cursor.fetchone()
+    report = validate(healthy)
+    done = fix(healthy, report)
+    assert len(done) == before == next(r.offenders for r in report.failures if r.name == "disabled triggers")
+    assert any(mending.object.endswith("of the foreign key tasks_case_id_fkey") for mending in done)
+    assert failures(healthy) == set()
+
+
+def test_what_waits_for_a_lock_is_given_up_and_said(
+    healthy: Any, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mending, "LOCK_TIMEOUT", "100ms")
+    corrupt(healthy, "ALTER TABLE cases DISABLE TRIGGER update_cases_updated_at")
+    with closing(cluster.connect(healthy.info.dbname)) as other:
+        other.cursor().execute("LOCK TABLE cases IN ROW EXCLUSIVE MODE")
+        (left,) = fix(healthy, validate(healthy))
+    assert not left.done and left.what.startswith("LockNotAvailable")
+
+
+def test_what_a_broken_off_rebuild_left_is_dropped(healthy: Any) -> None:
+    corrupt(
+        healthy,
+        "CREATE INDEX cases_firm_id_type_idx_ccnew ON cases (firm_id, type);"
+        " UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'cases_firm_id_type_idx_ccnew'::regclass",
+    )
+    assert [done.what for done in fix(healthy, validate(healthy))] == ["DROP INDEX"]
+    assert failures(healthy) == set()
+
+
+def test_what_is_corrupt_on_disk_is_found_by_amcheck(healthy: Any) -> None:
     corrupt(healthy, "CREATE EXTENSION amcheck")
     assert failures(healthy) == set()
     # an index over a function whose result changes later disagrees with its table
@@ -218,18 +385,20 @@ def test_a_corrupt_index_is_found_by_amcheck(healthy: Any, cluster: Cluster) -> 
         healthy,
         "CREATE FUNCTION turned(text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT $1';"
         " CREATE INDEX turned_idx ON documents (turned(title));"
-        " CREATE OR REPLACE FUNCTION turned(text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT reverse($1)'",
+        " CREATE OR REPLACE FUNCTION turned(text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT reverse($1)';"
+        # rows older than all that the table says it holds: VACUUM may have forgotten whether they were committed
+        " UPDATE pg_class SET relfrozenxid = pg_current_xact_id()::xid WHERE relname = 'tasks'",
     )
-    assert "index corruption" in failures(healthy)
+    assert {"index corruption", "table corruption", "drift"} == failures(healthy)
 
 
-def test_without_amcheck_the_check_is_skipped_with_the_reason(healthy: Any) -> None:
-    outcome = next(result for result in validate(healthy).results if result.name == "index corruption")
-    assert outcome.status is Status.SKIP
-    assert "CREATE EXTENSION amcheck" in outcome.message
+def test_without_amcheck_corruption_is_skipped_with_the_reason(shared: Any) -> None:
+    outcomes = [result for result in validate(shared).results if result.name.endswith("corruption")]
+    assert [outcome.status for outcome in outcomes] == [Status.SKIP, Status.SKIP]
+    assert "CREATE EXTENSION amcheck" in outcomes[0].message
 
 
 def test_an_empty_database_fails_and_says_what_is_missing(empty_database: Url) -> None:
     with closing(psycopg2.connect(empty_database)) as connection:
         found = {result.name for result in validate(connection).failures}
-    assert {"extensions", "required tables and columns", "constraints"} <= found
+    assert {"extensions", "required tables and columns", "constraints", "isolation"} <= found

@@ -56,7 +56,7 @@ class RenderExports:
         missing = [name for name in (API_KEY, DATABASE_ID) if not environ.get(name)]
         if missing:
             raise ConfigurationError(
-                f"{' and '.join(missing)} is not set.",
+                f"Not set: {', '.join(missing)}.",
                 remedy="The key is made in Render's account settings; the id (dpg-...) is in the database's URL there.",
             )
         return cls(environ[API_KEY], environ[DATABASE_ID], environ.get(API_URL) or _DEFAULT_URL)
