@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from legal_store.backup.catalog import base_name, leftover_of
 from legal_store.backup.clients import Client, ProgramFailedError, Running, child_environment, client, reachable
 from legal_store.backup.encryption import DataKey
 from legal_store.backup.keys import MasterKey
-from legal_store.backup.manifest import Contents, Encryption, Export, Manifest, Proof, Source
+from legal_store.backup.manifest import Contents, Export, Manifest, Proof, Source
 from legal_store.backup.progress import SILENT, Progress
 from legal_store.backup.snapshot import LOCK_SECONDS, Snapshot, snapshot
 from legal_store.backup.stores import Store, StoreWriter, written
@@ -61,103 +62,106 @@ def make_backup(
     cleaned_up = [left for store in stores for left in store.clean_up(leftover_of)]
     began = time.monotonic()
     with snapshot(parameters) as seen, ExitStack() as claims:
-        run = _Run(parameters, list(stores), codec, master, progress, seen)
         source = seen.source(environment, _host(parameters))
-        kind = facts.EXPORT if export else facts.BACKUP
-        name, created = run.claim_name(claims, source, kind, safety=safety)
-        manifest = run.make(name, created, source, pinned, export, began)
+        run = _Run(parameters, list(stores), codec, DataKey.new() if master else None, master, progress, seen, source)
+        run.claim_name(claims, facts.EXPORT if export else facts.BACKUP, safety=safety)
+        manifest = run.make(pinned, export, began)
     return BackupReport(manifest, [store.url for store in stores], cleaned_up)
 
 
+@dataclass(repr=False)  # the parameters hold a password
 class _Run:
     """The making of one backup."""
 
-    def __init__(
-        self,
-        parameters: dict[str, Any],
-        stores: list[Store],
-        codec: str,
-        master: MasterKey | None,
-        progress: Progress,
-        seen: Snapshot,
-    ) -> None:
-        self.parameters = parameters
-        self.stores = stores
-        self.codec = codec
-        self.master = master
-        self.progress = progress
-        self.seen = seen
-        self.data_key = DataKey.new() if master else None
-        self.id = uuid.uuid4().hex
-        self.without_manifest: list[Store] = []
-        """Where our data lies already."""
+    parameters: dict[str, Any]
+    stores: list[Store]
+    codec: str
+    data_key: DataKey | None
+    master: MasterKey | None
+    progress: Progress
+    seen: Snapshot
+    source: Source
+    name: str = field(init=False)
+    created: datetime = field(init=False)
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    without_manifest: list[Store] = field(default_factory=list)
+    """Where our data lies already."""
 
-    def claim_name(self, held: ExitStack, source: Source, kind: str, *, safety: bool) -> tuple[str, datetime]:
-        """Return a name that nobody else has, or takes as long as `held` is open, and the moment in it.
-
-        That is this second or, where others were as quick, one of the next.
+    def claim_name(self, held: ExitStack, kind: str, *, safety: bool) -> None:
+        """Take a name that nobody else has, or takes as long as `held` is open: this second's or, where others were as
+        quick, that of one of the next.
         """
         moment = datetime.now(UTC).replace(microsecond=0)
         while True:
-            name = facts.backup_name(source.environment, source.database, moment, kind=kind, safety=safety)
+            name = facts.backup_name(self.source.environment, self.source.database, moment, kind=kind, safety=safety)
             with ExitStack() as claims:
                 ours = all(claims.enter_context(store.claim(name)) for store in self.stores)
                 if ours and name not in {base_name(file) for store in self.stores for file in store.objects()}:
                     held.enter_context(claims.pop_all())
-                    return name, moment
+                    self.name, self.created = name, moment
+                    return
             moment += timedelta(seconds=1)
 
-    def make(
-        self, name: str, created: datetime, source: Source, pinned: str | None, export: Export | None, began: float
-    ) -> Manifest:
-        file_name = facts.data_file_name(name, self.codec, encrypted=self.master is not None)
-        bound_to = facts.binding(self.id, name, source.database, self.codec)
-        pg_dump = client("pg_dump", self.seen.server_version)
+    def make(self, pinned: str | None, export: Export | None, began: float) -> Manifest:
+        """Write the data, then the manifest."""
         try:
-            dumped = self._dump(pg_dump, file_name, bound_to, source)
+            dumped = self._dump()
             self.progress.step("manifest")
-            manifest = Manifest(
-                format=facts.FORMAT,
-                id=self.id,
-                name=name,
-                created_at=created.isoformat(timespec="seconds"),
-                source=source,
-                contents=dumped.contents,
-                codec=self.codec,
-                data_file=file_name,
-                size=dumped.size,
-                raw_size=dumped.raw_size,
-                sha256=dumped.sha256,
-                tools=_tools(pg_dump),
-                seconds={"dump": round(dumped.at - began, 2), "all": round(time.monotonic() - began, 2)},
-                encryption=self._encryption(bound_to),
-                proof=Proof(level=facts.MADE, at=facts.now_text()),
-                pinned=pinned,
-                export=export,
-            )
+            manifest = self._manifest(dumped, pinned, export, began)
             self._publish(manifest)
         except BaseException:
-            self._withdraw(file_name)
+            self._withdraw()
             raise
         return manifest
 
-    def _dump(self, pg_dump: Client, file_name: str, bound_to: bytes, source: Source) -> _Dumped:
+    @property
+    def _file_name(self) -> str:
+        return facts.data_file_name(self.name, self.codec, encrypted=self.data_key is not None)
+
+    @property
+    def _bound_to(self) -> bytes:
+        return facts.binding(self.id, self.name, self.source.database, self.codec)
+
+    def _manifest(self, dumped: _Dumped, pinned: str | None, export: Export | None, began: float) -> Manifest:
+        wrapped = facts.wrapped(self.data_key, self.master, self._bound_to) if self.data_key and self.master else None
+        return Manifest(
+            format=facts.FORMAT,
+            id=self.id,
+            name=self.name,
+            created_at=self.created.isoformat(timespec="seconds"),
+            source=self.source,
+            contents=dumped.contents,
+            codec=self.codec,
+            data_file=self._file_name,
+            size=dumped.size,
+            raw_size=dumped.raw_size,
+            sha256=dumped.sha256,
+            tools=_tools(dumped.by),
+            seconds={"dump": round(dumped.at - began, 2), "all": round(time.monotonic() - began, 2)},
+            encryption=wrapped,
+            proof=Proof(level=facts.MADE, at=facts.now_text()),
+            pinned=pinned,
+            export=export,
+        )
+
+    def _dump(self) -> _Dumped:
         """Write the data into all stores, and look at what is in the database meanwhile."""
+        pg_dump, arguments = client("pg_dump", self.seen.server_version), self._arguments()
         self.progress.step("dump")
         with ExitStack() as open_writers:
-            writers = [open_writers.enter_context(self._writer(store, file_name, source)) for store in self.stores]
+            writers = [open_writers.enter_context(self._writer(store)) for store in self.stores]
             target = HashingWriter(_to_all(writers))
-            encoder = Encoder(target, self.codec, self.data_key, bound_to)
+            encoder = Encoder(target, self.codec, self.data_key, self._bound_to)
             with _Looking(self.seen, self.data_key.hash_seed() if self.data_key else 0) as looking:
-                self._pump(pg_dump, encoder, source, looking)
+                self._pump(pg_dump, arguments, encoder, looking)
                 dumped_at = time.monotonic()
                 contents = looking.result()
             self.progress.step("store")
-        return _Dumped(contents, target.size, encoder.raw_size, target.hexdigest(), dumped_at)
+        return _Dumped(contents, target.size, encoder.raw_size, target.hexdigest(), pg_dump, dumped_at)
 
     @contextmanager
-    def _writer(self, store: Store, file_name: str, source: Source) -> Iterator[StoreWriter]:
-        with written(store.writer(file_name, estimate=source.database_size)) as target:
+    def _writer(self, store: Store) -> Iterator[StoreWriter]:
+        with written(store.writer(self._file_name, estimate=self.source.database_size)) as target:
             yield target
         self.without_manifest.append(store)
 
@@ -167,30 +171,38 @@ class _Run:
             self.without_manifest.remove(store)
             self.progress.step("listed")
 
-    def _withdraw(self, file_name: str) -> None:
+    def _withdraw(self) -> None:
         """Remove our data where no manifest came to it. Best effort: what stays, a later run removes."""
         for store in self.without_manifest:
             with suppress(LegalStoreError, OSError):
-                if leftover_of(file_name, store.objects()):
-                    store.delete(file_name)
+                if leftover_of(self._file_name, store.objects()):
+                    store.delete(self._file_name)
 
-    def _encryption(self, bound_to: bytes) -> Encryption | None:
-        return facts.wrapped(self.data_key, self.master, bound_to) if self.data_key and self.master else None
+    def _arguments(self) -> list[str]:
+        compression = [] if self.codec == facts.PG_DUMP else ["--compress=0"]
+        # what says of itself that it has no encoding is taken as it is
+        encoding = ["--encoding=SQL_ASCII"] if self.source.encoding == "SQL_ASCII" else []
+        return [
+            "--format=custom",
+            f"--snapshot={self.seen.export()}",
+            "--no-password",
+            f"--lock-wait-timeout={LOCK_SECONDS}s",
+            *compression,
+            *encoding,
+        ]
 
-    def _pump(self, pg_dump: Client, encoder: Encoder, source: Source, looking: _Looking) -> None:
+    def _pump(self, pg_dump: Client, arguments: list[str], encoder: Encoder, looking: _Looking) -> None:
         try:
             with (
                 reachable(self.parameters) as parameters,
-                Running(
-                    pg_dump, self._arguments(source), child_environment(parameters), stdout=subprocess.PIPE
-                ) as running,
+                Running(pg_dump, arguments, child_environment(parameters), stdout=subprocess.PIPE) as running,
             ):
                 output = running.process.stdout
                 assert output is not None  # noqa: S101
                 while chunk := output.read(CHUNK):
                     encoder.write(chunk)
                     looking.raise_failure()
-                    self.progress.advance(encoder.raw_size, source.database_size)
+                    self.progress.advance(encoder.raw_size, self.source.database_size)
                 running.finish()
             encoder.finish()
         except BaseException as error:
@@ -200,25 +212,15 @@ class _Run:
                 raise BackupError(f"{error}.", remedy="No backup was made.") from None
             raise
 
-    def _arguments(self, source: Source) -> list[str]:
-        return [
-            "--format=custom",
-            f"--snapshot={self.seen.exported}",
-            "--no-password",
-            f"--lock-wait-timeout={LOCK_SECONDS}s",
-            *([] if self.codec == facts.PG_DUMP else ["--compress=0"]),
-            # what says of itself that it has no encoding is taken as it is
-            *([f"--encoding={source.encoding}"] if source.encoding == "SQL_ASCII" else []),
-        ]
-
 
 class _Dumped(NamedTuple):
-    """What was written, and what the database held. `at`: when it was, by the clock that only goes on."""
+    """What was written, what the database held, and by which program and when (`at`: of the monotonic clock)."""
 
     contents: Contents
     size: int
     raw_size: int
     sha256: str
+    by: Client
     at: float
 
 

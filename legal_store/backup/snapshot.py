@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from functools import cached_property
 from typing import Any
 
 import psycopg2
@@ -103,9 +102,8 @@ class Snapshot:
         self._form = form
         self.server_version: int = connection.server_version
 
-    @cached_property
-    def exported(self) -> str:
-        """The snapshot's name for `pg_dump --snapshot`; it is good as long as this is open."""
+    def export(self) -> str:
+        """Return the snapshot's name for `pg_dump --snapshot`; it is good as long as this is open."""
         return str(self.value("SELECT pg_export_snapshot()"))
 
     def cancel(self) -> None:
