@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -23,11 +24,11 @@ from legal_store.backup import (
     rekey,
     verify,
 )
-from legal_store.backup.catalog import leftover_of
+from legal_store.backup.catalog import change, leftover_of
 from legal_store.backup.progress import Progress
 from legal_store.backup.stores.local import LocalStore
-from legal_store.errors import BackupError, DamagedBackupError, WrongUseError
-from legal_store.restore import find_source
+from legal_store.errors import BackupError, CheckFailedError, DamagedBackupError, WrongUseError
+from legal_store.restore import drill, find_source
 from tests.backup.samples import put, sample_manifest
 from tests.conftest import Cluster
 
@@ -141,6 +142,18 @@ def test_a_later_look_that_finds_nothing_takes_the_damage_back(small: dict[str, 
     assert failed_drill.with_proof("verified").failure is not None, "reading does not undo what comparing has shown"
     assert failed_drill.with_failure("verified", "x").failure == failed_drill.failure
     assert failed_drill.with_proof("proven").failure is None
+
+
+def test_a_drill_that_finds_other_content_is_known_from_then_on(small: dict[str, Any], store: LocalStore) -> None:
+    made = make_backup(small, [store], environment="test").manifest
+    other = dataclasses.replace(made.contents, foreign_keys=7)
+    change(store, made.name, None, lambda known: dataclasses.replace(known, contents=other))
+    with pytest.raises(CheckFailedError, match="not to what it was made of"):
+        drill(store, made.name, small)
+    assert "0 foreign keys hold instead of 7" in str(list_backups(store)[0].problem)
+    change(store, made.name, None, lambda known: dataclasses.replace(known, contents=made.contents))
+    drill(store, made.name, small)
+    assert list_backups(store)[0].good
 
 
 def test_a_wrong_key_is_no_damage(small: dict[str, Any], store: LocalStore, key: MasterKey, tmp_path: Path) -> None:
