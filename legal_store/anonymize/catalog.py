@@ -8,6 +8,13 @@ from psycopg2 import sql
 
 from legal_store.schema.catalog import LEDGER_TABLES
 
+# what can hold no text; numbers can hold those of persons
+_NO_TEXT = {
+    *("smallint", "integer", "bigint", "numeric", "real", "double precision", "boolean", "date", "interval"),
+    *("time without time zone", "time with time zone", "timestamp without time zone", "timestamp with time zone"),
+    *("vector", "halfvec", "sparsevec"),
+}
+
 
 class Column(NamedTuple):
     """One column. `kind` is the base type's name ("text", "uuid", "text[]"), `length` its limit in characters."""
@@ -24,6 +31,11 @@ class Column(NamedTuple):
     @property
     def path(self) -> str:
         return f"{self.table}.{self.name}"
+
+    @property
+    def holds_text(self) -> bool:
+        """Whether text can be in it: in any type but numbers, times, yes or no, and vectors."""
+        return self.kind not in _NO_TEXT
 
 
 class UniqueKey(NamedTuple):
@@ -70,6 +82,11 @@ class Table(NamedTuple):
         """What to read and change: the table's own rows, without those of tables that inherit from it."""
         name = sql.Identifier(*self.identifier)
         return name if self.relkind == "p" else sql.SQL("ONLY {}").format(name)
+
+    @property
+    def of_a_firm(self) -> bool:
+        """Whether its rows belong to a firm or its users; what belongs to none is the product's own."""
+        return self.name == "firms" or not self.columns.keys().isdisjoint(("firm_id", "user_id"))
 
     @property
     def identifier(self) -> tuple[str, ...]:
@@ -137,8 +154,11 @@ SELECT a.attrelid::bigint, a.attname, format_type(b.root, NULL), format_type(a.a
             THEN nullif(greatest(a.atttypmod, b.typmod), -1) - 4 END,
        a.attnotnull OR t.typnotnull, a.attgenerated <> '',
        r.typtype = 'e'
-       OR EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = a.attrelid AND k.contype = 'c'
-                  AND k.conkey = ARRAY[a.attnum] AND pg_get_constraintdef(k.oid) ~ '= ANY \\(|IN \\(')
+       OR EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = a.attrelid AND k.contype = 'c' AND k.convalidated
+                  AND k.conkey = ARRAY[a.attnum] AND replace(
+                      regexp_replace(pg_get_constraintdef(k.oid), '::[a-z ]+(\\[\\])?|[()]', '', 'g'),
+                      quote_ident(a.attname), '$')
+                      ~ '^CHECK (\\$ IS NULL OR )?\\$ ?= ANY ARRAY\\[[^]]*\\]( OR \\$ IS NULL)?$')
 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid JOIN base b ON b.oid = a.atttypid
 JOIN pg_type r ON r.oid = b.root
 WHERE a.attnum > 0 AND NOT a.attisdropped

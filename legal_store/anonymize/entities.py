@@ -7,6 +7,7 @@ import hmac
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from legal_store.anonymize.text import Recognised, folded, recognised, words
@@ -14,8 +15,14 @@ from legal_store.anonymize.text import Recognised, folded, recognised, words
 REDACTED = "[redacted]"
 LONGEST_PHRASE = 8  # words; longer values are recognised as a whole by the proof, and the text is redacted
 
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 _WORD = re.compile(r"[^\W_]+")
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060-\u2064\ufeff]")
+
+
+def is_identifier(key: str) -> bool:
+    """Say whether a key reads like one that a program chose ("contact_email", "addressLine2"), not like data."""
+    return _IDENTIFIER.fullmatch(key) is not None and not recognised(key)
 
 
 class Phrase(NamedTuple):
@@ -31,6 +38,7 @@ class Entities:
     def __init__(self, key: bytes, survives: Callable[[str], bool] = lambda text: False) -> None:
         self._key = key
         self._survives = survives
+        self.key = lru_cache(10_000)(self._masked_key)
         self._phrases: dict[object, dict[str, dict[tuple[str, ...], str]]] = {}
 
     def add(self, firm: object, pairs: Iterable[tuple[str, str]]) -> None:
@@ -64,6 +72,12 @@ class Entities:
         text = "".join(next(digits) if char.isdigit() else "X" if char.isalpha() else char for char in piece.text)
         # no CNP begins with 0, no IBAN has the check digits 00: a pseudonym is never taken for a real number
         return {"cnp": f"0{text[1:]}", "iban": f"{text[:2]}00{text[4:]}"}.get(piece.kind, text)
+
+    def _masked_key(self, key: str) -> str:
+        """Return a key of JSON: itself where it is an identifier and no trace of anybody, else another one for each."""
+        if is_identifier(key) and not self._survives(key):
+            return key
+        return f"key_{hmac.digest(self._key, f'key{chr(31)}{key}'.encode(), hashlib.sha256).hex()[:12]}"
 
     def _names_replaced(self, text: str, firm: object) -> str:
         known = self._phrases.get(firm)

@@ -120,4 +120,29 @@ BEGIN
     RETURN result;
 END
 $$;
+CREATE OR REPLACE FUNCTION pg_temp.permuted_words(value text, shifts bytea)
+RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT AS $$
+DECLARE
+    piece text;
+    letter text;
+    result text := '';
+    place int := 0;
+BEGIN
+    FOR piece IN
+        SELECT m[1] FROM regexp_matches(value, '[[:alpha:]]{3,}|[^[:alpha:]]+|[[:alpha:]]{1,2}', 'g') AS m
+    LOOP
+        IF piece ~ '^[[:alpha:]]{3}' THEN
+            FOREACH letter IN ARRAY regexp_split_to_array(piece, '') LOOP
+                place := place + 1;
+                -- never by 0 or 26: no letter stays
+                piece := chr(97 + (ascii(lower(letter)) + 7 + 1 + get_byte(shifts, place % 32) % 25) % 26);
+                result := result || CASE WHEN letter = lower(letter) THEN piece ELSE upper(piece) END;
+            END LOOP;
+        ELSE
+            result := result || piece;
+        END IF;
+    END LOOP;
+    RETURN result;
+END
+$$;
 """

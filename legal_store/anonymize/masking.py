@@ -142,8 +142,8 @@ def learn(cursor: Any, planned: TablePlan, entities: Entities) -> None:
 
 
 def _phrases(old: str, new: str) -> Iterator[tuple[str, str]]:
-    from legal_store.anonymize.proof import LEAST_WORD
     from legal_store.anonymize.text import folded, words
+    from legal_store.anonymize.traces import LEAST_WORD
 
     yield old, new
     yield from ((word, new) for word in words(folded(old)) if len(word) >= LEAST_WORD)

@@ -143,8 +143,9 @@ def _bound(rule: Rule, column: Column, table: Table) -> Masked:
     for option, default in strategy.options.items():
         if not isinstance(options[option], _kinds_of(default)):
             raise ValueError(f"{option} must be {_named_kind(default)}, not {options[option]!r}")
-    if "per" in options and options["per"] not in table.columns:
-        raise ValueError(f"per = {options['per']!r} is no column of {table.name}")
+    for option in ("per", "field"):
+        if option in options and options[option] not in table.columns:
+            raise ValueError(f"{option} = {options[option]!r} is no column of {table.name}")
     return Masked(strategy, Use(column, options), rule.names)
 
 

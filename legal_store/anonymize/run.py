@@ -11,6 +11,7 @@ from psycopg2 import sql
 
 from legal_store.anonymize import key as keys
 from legal_store.anonymize.catalog import Table, read_tables
+from legal_store.anonymize.collecting import collect
 from legal_store.anonymize.entities import Entities
 from legal_store.anonymize.masking import (
     Sample,
@@ -33,9 +34,10 @@ from legal_store.anonymize.measuring import (
     refuse_changed,
 )
 from legal_store.anonymize.planning import Plan, TablePlan, make_plan
-from legal_store.anonymize.proof import Scan, Traces, collect, scan
+from legal_store.anonymize.proof import Scan, scan, told
 from legal_store.anonymize.rewriting import put_to_rest, refresh_views, write_anew
 from legal_store.anonymize.rules import Rules, broken
+from legal_store.anonymize.traces import Traces
 from legal_store.errors import LeakError, OperationFailedError, RefusedError
 from legal_store.production import ANONYMIZED_SETTING
 
@@ -224,20 +226,9 @@ def _masked(cursor: Any, planned: Plan, key: bytes, proof: bool, watch: _Watch) 
     rows = _counts(cursor, planned)
     watch.step("collect traces" if proof else "prepare")
     entities, traces = _prepare(cursor, planned, key, proof=proof, progress=watch.progress)
-    watch.step("rehearse")
-    resting = _rehearse(cursor, planned, entities)
-    changed = {}
-    for item, again in zip(planned.changing, resting, strict=True):
-        watch.step(f"mask {item.table.name}")
-        changed[item.table.name] = mask(cursor, item, entities, again)
+    changed = _change(cursor, planned, entities, watch)
     watch.step("clean what is kept")
-    for table in planned.kept:
-        if not table.pinned:
-            write_anew(cursor, table)
-    _analyze(cursor, planned)
-    refresh_views(cursor)
-    if planned.rules.large_objects:
-        cursor.execute("SELECT lo_unlink(oid) FROM pg_largeobject_metadata")
+    _clean(cursor, planned)
     watch.step("prove")
     _refuse_lost(rows, _counts(cursor, planned))
     found = scan(cursor, traces, planned, progress=watch.progress) if proof else None
@@ -261,6 +252,30 @@ def _masked(cursor: Any, planned: Plan, key: bytes, proof: bool, watch: _Watch) 
     if before and after:
         refuse_changed(before, after)
     return report
+
+
+def _change(cursor: Any, planned: Plan, entities: Entities, watch: _Watch) -> dict[str, int]:
+    """Mask the tables; return how many rows changed in each."""
+    watch.step("rehearse")
+    resting = _rehearse(cursor, planned, entities)
+    changed = {}
+    for item, again in zip(planned.changing, resting, strict=True):
+        watch.step(f"mask {item.table.name}")
+        changed[item.table.name] = mask(cursor, item, entities, again)
+    return changed
+
+
+def _clean(cursor: Any, planned: Plan) -> None:
+    """Remove what is real beside the rows: old rows of kept tables, statistics, views' copies, large objects."""
+    for table in planned.kept:
+        if not table.pinned:
+            write_anew(cursor, table)
+    # only now, because the statistics of a table may be of others that inherit from it, too
+    names = (sql.Identifier(*item.table.identifier) for item in planned.tables)
+    cursor.execute(sql.SQL("ANALYZE {}").format(sql.SQL(", ").join(names)))
+    refresh_views(cursor)
+    if planned.rules.large_objects:
+        cursor.execute("SELECT lo_unlink(oid) FROM pg_largeobject_metadata")
 
 
 def _prepare(cursor: Any, planned: Plan, key: bytes, *, proof: bool, progress: Progress) -> tuple[Entities, Traces]:
@@ -287,25 +302,13 @@ def _rehearse(cursor: Any, planned: Plan, entities: Entities) -> list[list[sql.C
 
 
 def _leak(found: Scan, report: Report) -> LeakError:
-    lines = [f"  - {survivor.place}: {survivor.cells} cells" for survivor in found.survivors]
-    lines += [f"  - not searched: {reason}" for reason in found.skipped]
-    return LeakError(
-        "Real values survived; everything was rolled back:\n" + "\n".join(lines),
-        report=report,
-        remedy="\nGive these columns a strategy (not keep); a name that is also an ordinary word can be listed in"
-        " [proof] ordinary_words.",
-    )
+    survived, remedy = told(found)
+    return LeakError(f"Real values survived; everything was rolled back:\n{survived}", report=report, remedy=remedy)
 
 
 def _refuse_lost(before: dict[str, int], after: dict[str, int]) -> None:
     if before != after:
         raise OperationFailedError(f"Rows were lost or gained: {before} became {after}. Everything was rolled back.")
-
-
-def _analyze(cursor: Any, planned: Plan) -> None:
-    """Compute all statistics anew, once nothing real is left: those of a table may be of others that inherit, too."""
-    names = (sql.Identifier(*item.table.identifier) for item in planned.tables)
-    cursor.execute(sql.SQL("ANALYZE {}").format(sql.SQL(", ").join(names)))
 
 
 def _counts(cursor: Any, planned: Plan) -> dict[str, int]:

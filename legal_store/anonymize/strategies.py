@@ -49,9 +49,11 @@ class Strategy(NamedTuple):
     """What is done to a column, and what it promises.
 
     `injective`: different values, or different rows, get different results. `longest` says how many characters a
-    result may have, None that it is as long as the original. Exactly one of `expression` and `convert` is there;
-    `convert` gets and returns JSON as its text. `merged` is an expression that is equal for the values to which an
-    injective strategy gives the same result all the same.
+    result may have, None that it is as long as the original. `words` are what it makes values of, which are no trace of
+    anybody; those of a `pool` of names are somebody's, too, where a column is kept. `traces` says what of a column
+    leaves traces, and whether it is names, where that is not all of it. `merged` is an expression that is equal for the
+    values to which an injective strategy gives the same result all the same. Exactly one of `expression` and `convert`
+    is there; `convert` gets and returns JSON as its text.
     """
 
     name: str
@@ -69,6 +71,8 @@ class Strategy(NamedTuple):
     longest: Callable[[Use], int | None] = lambda use: None
     join: Callable[[Use, str], sql.Composable] | None = None
     words: Callable[[dict[str, Any]], str] = lambda options: ""
+    pool: bool = False
+    traces: Callable[[Use], tuple[tuple[sql.Composable, bool], ...]] | None = None
     problem: Callable[[Use], str] = lambda use: ""
 
     def fits(self, kind: str) -> bool:
@@ -191,14 +195,20 @@ def _realistic(what: str, purpose: str) -> Strategy:
         options={"locale": "ro"},
         longest=_longest_of(pool) if what else lambda use: None,
         words=lambda options: " ".join(pool(options)),
+        pool=True,
         problem=_locale_problem,
     )
 
 
 def _digits(use: Use) -> sql.Composable:
-    return sql.SQL("pg_temp.permuted_digits({}, {}::text, k.inner_pad, k.outer_pad)").format(
+    permuted = sql.SQL("pg_temp.permuted_digits({}, {}::text, k.inner_pad, k.outer_pad)").format(
         sql.Literal(use.options["concept"]), use.value
     )
+    # each word's letters are moved by what follows from the digits, so that equal digits keep different words apart
+    only_digits = sql.SQL(r"regexp_replace({}, '\D', '', 'g')").format(use.value)
+    return sql.SQL(
+        r"CASE WHEN {v} ~ '\d' AND {v} ~ '[[:alpha:]]{{3}}' THEN pg_temp.permuted_words({p}, {k}) ELSE {p} END"
+    ).format(v=use.value, p=permuted, k=keyed("words", only_digits))
 
 
 def _digits_merged(use: Use) -> sql.Composable:
@@ -244,6 +254,37 @@ def _date_shift(use: Use) -> sql.Composable:
         days=sql.Literal(days),
         unit=sql.SQL("1") if use.column.kind == "date" else sql.SQL("interval '1 day'"),
         kind=sql.SQL(use.column.kind),
+    )
+
+
+_PLAIN = (
+    r"^([A-Za-z_]{1,40}|-?\d{1,12}(\.\d{1,6})?|\d{4}-\d\d-\d\d([ T][\d:.+]{2,24}Z?)?"
+    r"|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$"
+)
+
+
+def _is_plain(use: Use) -> sql.Composable:
+    """Return the condition under which a logged value stays: its field may, and it looks like what such fields hold."""
+    return sql.SQL("coalesce({field} = ANY ({keep}::text[]) AND {value} ~ {plain}, false)").format(
+        field=sql.Identifier("t", use.options["field"]),
+        keep=sql.Literal(list(use.options["keep"])),
+        value=use.value,
+        plain=sql.Literal(_PLAIN),
+    )
+
+
+def _logged(use: Use) -> sql.Composable:
+    return sql.SQL("CASE WHEN {} THEN {} ELSE '[redacted]' END").format(_is_plain(use), use.value)
+
+
+def _logged_traces(use: Use) -> tuple[tuple[sql.Composable, bool], ...]:
+    names = sql.SQL("coalesce({} = ANY ({}::text[]), false)").format(
+        sql.Identifier("t", use.options["field"]), sql.Literal(list(use.options["people"]))
+    )
+    gone = sql.SQL("CASE WHEN NOT {} AND {} THEN {} END")
+    return (
+        (gone.format(_is_plain(use), names, use.value), True),
+        (gone.format(_is_plain(use), sql.SQL("NOT {}").format(names), use.value), False),
     )
 
 
@@ -470,6 +511,16 @@ def _built_in() -> tuple[Strategy, ...]:
             survives_lower=True,
             longest=_hex_length(32),
             words=lambda options: "https files example com pdf docx doc odt txt xlsx jpg png",
+        ),
+        Strategy(
+            "logged",
+            "old and new values of a log: those of fields in `keep` stay where they are a word, number, date or id",
+            ("text", "character varying"),
+            _logged,
+            options={"field": REQUIRED, "keep": [], "people": []},
+            longest=lambda use: 10,
+            words=lambda options: "redacted",
+            traces=_logged_traces,
         ),
         Strategy("random_vector", "a random embedding", ("vector", "halfvec"), _vector, deterministic=False,
                  problem=_vector_problem),

@@ -10,11 +10,15 @@ from psycopg2 import sql
 
 from legal_store.anonymize.catalog import Column, Table, read_tables
 from legal_store.anonymize.rules import Rules
-from legal_store.anonymize.text import recognised
+from legal_store.anonymize.strategies import INTEGERS, NUMBERS
+from legal_store.anonymize.text import recognised, valid_cnp
 
+_NUMBER_OF_A_PERSON = r"phone|mobile|fax|telefon|cnp|iban|cui|vat|ssn|passport|pasaport|card|buletin"
+_PHONE_AS_NUMBER = re.compile(r"(?:40)?7\d{8}")  # a number keeps no 0 in front
+_DATE_OF_A_PERSON = r"birth|born|n[aă]s[ct]|death|deces"
 _BY_NAME = (
     (r"e_?mail", "email"),
-    (r"phone|mobile|fax|telefon|cnp|iban|cui|vat|ssn|passport|card", "digits"),
+    (_NUMBER_OF_A_PERSON, "digits"),
     (r"first_?name|given_?name|prenume", '{ strategy = "first_name", names = true }'),
     (r"last_?name|surname|family_?name|nume", '{ strategy = "last_name", names = true }'),
     (r"file_?name", "file_name"),
@@ -49,7 +53,7 @@ def _value(table: Table, column: Column, sample: Sequence[str]) -> str:
         return '"random_vector"' if column.not_null else '"null"'
     if column.kind in ("text", "character varying", "citext"):
         return _for_text(table, column, sample)
-    return _for_others(column)
+    return _for_others(column, sample)
 
 
 def _for_text(table: Table, column: Column, sample: Sequence[str]) -> str:
@@ -66,16 +70,25 @@ def _for_text(table: Table, column: Column, sample: Sequence[str]) -> str:
     return '"redact"' if not sample or max(map(len, sample)) < 40 else '"free_text"'
 
 
-def _for_others(column: Column) -> str:
+def _for_others(column: Column, sample: Sequence[str]) -> str:
     if column.kind in ("date", "timestamp with time zone", "timestamp without time zone"):
-        if re.search(r"birth|born|nastere|death", column.name):
+        if re.search(_DATE_OF_A_PERSON, column.name):
             return '{ strategy = "date_shift", per = "id", days = 180 }'
         return '"keep: a time of work"'
-    if column.kind in ("smallint", "integer", "bigint", "numeric", "real", "double precision"):
-        return '"keep: a number"'
+    if column.kind in NUMBERS:
+        return _for_numbers(column, sample)
     if column.kind == "uuid":
         return '"keep: ids of rows are kept"' if re.search(r"_(id|by)$", column.name) else '"keyed_uuid"'
     return '"keep: say why"' if column.not_null else '"null"'
+
+
+def _for_numbers(column: Column, sample: Sequence[str]) -> str:
+    of_persons = any(valid_cnp(text) or _PHONE_AS_NUMBER.fullmatch(text) for text in sample)
+    if not of_persons and not re.search(_NUMBER_OF_A_PERSON, column.name):
+        return '"keep: a number"'
+    if column.kind in INTEGERS:
+        return '"permuted_number"'
+    return '{ strategy = "constant", value = 0 }' if column.not_null else '"null"'
 
 
 def _key(name: str) -> str:

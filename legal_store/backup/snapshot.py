@@ -121,18 +121,22 @@ class Snapshot:
             found: list[Any] = cursor.fetchall()
             return found
 
-    def contents(self, seed: int = 0, *, ledger_schema: str | None = None) -> Contents:
+    def contents(self, seed: int = 0, known: Contents | None = None, *, only_known: bool = False) -> Contents:
         """Return the facts about everything in the database, with content hashes under `seed`. Reads every row.
 
-        The ledger of migrations is the one in `ledger_schema`, else the one that migrations would find.
+        `known` is what they are compared with: the ledger of migrations is looked for where it was. With `only_known`,
+        tables and sequences that are not in it are left alone: there may be no right to read them.
         """
-        ledger = self.value(_LEDGERS, ledger_schema)
+        ledger = self.value(_LEDGERS, known.ledger_schema if known else None)
         head = self._migration_head(ledger) if ledger else None
+        names = {*(table.name for table in known.tables), *known.sequences} if known and only_known else None
+        tables = [row for row in self.rows(_USER_TABLES) if names is None or f"{row[1]}.{row[2]}" in names]
+        sequences = [row for row in self.rows(_SEQUENCES) if names is None or f"{row[0]}.{row[1]}" in names]
         with self._everything_qualified():
-            tables = tuple(self._table(seed, *row) for row in self.rows(_USER_TABLES))
+            facts = [self._table(seed, *row) for row in tables]
         return Contents(
-            tables=tuple(sorted(tables, key=lambda table: table.name)),
-            sequences=dict(self._sequence(*row) for row in self.rows(_SEQUENCES)),
+            tables=tuple(sorted(facts, key=lambda table: table.name)),
+            sequences=dict(self._sequence(*row) for row in sequences),
             large_objects=self._large_objects(seed),
             extensions=dict(self.rows("SELECT extname, extversion FROM pg_extension ORDER BY 1")),
             foreign_keys=self.value("SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND convalidated"),

@@ -11,14 +11,14 @@ from legal_store.config import Settings
 from legal_store.database import Database
 from legal_store.generating.market import Catalogue
 from legal_store.generating.recipe import Recipe
-from legal_store.seeding import SeedSet, read_seed_set, seed
+from legal_store.seeding import SeedSet, read_set_in, write_set
 
 _NAME = "catalogue"
 
 
 def read(recipe: Recipe) -> SeedSet:
     """Read and check the catalogue. Raises SeedError with every fault of its files."""
-    return read_seed_set(recipe.folder, _NAME, datetime.combine(recipe.today, datetime.min.time()))
+    return read_set_in(recipe.folder / _NAME, _NAME, datetime.combine(recipe.today, datetime.min.time()))
 
 
 def load(settings: Settings, recipe: Recipe) -> None:
@@ -27,7 +27,7 @@ def load(settings: Settings, recipe: Recipe) -> None:
     database.configure(settings)
     try:
         with database.connection_context():
-            seed(database, recipe.folder, name=_NAME, today=recipe.today)
+            write_set(database, read(recipe))
     finally:
         database.close_all()
 

@@ -11,6 +11,7 @@ import json
 from typing import Any, NamedTuple
 
 SCHEMA = "legal_store_generating"
+LOCK = 7_236_110_943  # any number: the advisory lock that a load holds, so that there is one at a time
 
 
 class Run(NamedTuple):
@@ -21,6 +22,17 @@ class Run(NamedTuple):
     seed: int
     firms: int
     rows: int
+
+    @property
+    def command(self) -> str:
+        """What is typed to go on with it."""
+        return f"invoke seed --set {self.recipe} --seed {self.seed} --scale {self.firms} --rows {self.rows}"
+
+    def __str__(self) -> str:
+        return (
+            f"recipe {self.recipe!r} with seed {self.seed}, {self.firms:,} "
+            f"{'firm' if self.firms == 1 else 'firms'} and {self.rows:,} rows"
+        )
 
 
 class Removed(NamedTuple):
@@ -35,6 +47,26 @@ class Removed(NamedTuple):
     """Makes a constraint of an index, or adds a reference without looking at the rows: short, locks everybody out."""
     check: str
     """Compares the rows with the reference: long, locks out nobody."""
+    key: str
+    """The columns of a key or reference."""
+    culprits: str
+    """A query for the values that would keep it from being made again; empty where none can."""
+
+
+class Unfinished(NamedTuple):
+    """A load whose end is missing: what it was for, what the tables lack meanwhile, and whether it runs just now."""
+
+    run: Run
+    missing: int
+    at_work: bool
+
+    def __str__(self) -> str:
+        state = "is at work" if self.at_work else "has not ended"
+        return f"a load of {self.run} {state}, {self.missing} indexes and constraints are missing"
+
+    @property
+    def remedy(self) -> str:
+        return "Wait for its end." if self.at_work else f"Go on with it: `{self.run.command}`."
 
 
 def exists(cursor: Any) -> bool:
@@ -49,7 +81,8 @@ def create(cursor: Any, run: Run) -> None:
         CREATE TABLE {SCHEMA}.run (recipe text, digest text, seed numeric, firms int, rows bigint);
         CREATE TABLE {SCHEMA}.portion (number int PRIMARY KEY, digest text, counts jsonb);
         CREATE TABLE {SCHEMA}.removed (
-            position int PRIMARY KEY, table_name text, name text, build text, attach text, "check" text);
+            position int PRIMARY KEY, table_name text, name text, build text, attach text, "check" text,
+            key text, culprits text);
     """)
     cursor.execute(f"INSERT INTO {SCHEMA}.run VALUES (%s, %s, %s, %s, %s)", run)
 
@@ -58,6 +91,22 @@ def read_run(cursor: Any) -> Run:
     cursor.execute(f"SELECT recipe, digest, seed::text, firms, rows FROM {SCHEMA}.run")
     recipe, digest, seed, firms, rows = cursor.fetchone()
     return Run(recipe, digest, int(seed), firms, rows)
+
+
+def unfinished(cursor: Any) -> Unfinished | None:
+    """Return the load that this database waits for, None where there is none."""
+    if not exists(cursor):
+        return None
+    cursor.execute(_AT_WORK, (LOCK >> 32, LOCK & 0xFFFF_FFFF))
+    (at_work,) = cursor.fetchone()
+    return Unfinished(read_run(cursor), len(read_removed(cursor)), at_work)
+
+
+_AT_WORK = """
+SELECT EXISTS (
+    SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid = %s AND objid = %s AND objsubid = 1 AND granted
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+"""
 
 
 def drop(cursor: Any) -> None:
@@ -88,11 +137,14 @@ def portion_notes(cursor: Any) -> list[tuple[int, str, dict[str, int]]]:
 
 def note_removed(cursor: Any, removed: list[Removed]) -> None:
     for item in removed:
-        cursor.execute(f"INSERT INTO {SCHEMA}.removed VALUES (%s, %s, %s, %s, %s, %s)", item)
+        cursor.execute(f"INSERT INTO {SCHEMA}.removed VALUES (%s, %s, %s, %s, %s, %s, %s, %s)", item)
 
 
 def read_removed(cursor: Any) -> list[Removed]:
-    cursor.execute(f'SELECT position, table_name, name, build, attach, "check" FROM {SCHEMA}.removed ORDER BY position')
+    cursor.execute(
+        f'SELECT position, table_name, name, build, attach, "check", key, culprits FROM {SCHEMA}.removed '
+        "ORDER BY position"
+    )
     return [Removed(*row) for row in cursor.fetchall()]
 
 

@@ -72,6 +72,10 @@ class Market:
             self._latest[index] = _Head(self, index).make()[0]
         return self._latest[index]
 
+    def identity(self, index: int) -> tuple[str, str]:
+        """Return the id and the VAT id of a firm, without making the rest of it."""
+        return _Head(self, index).identity()
+
     def head(self, index: int) -> Rows:
         """Return the rows of a firm and its people."""
         return _Head(self, index).make()[1]
@@ -90,13 +94,17 @@ class _Head:
 
     def make(self) -> tuple[Firm, Rows]:
         draw = self.draw
-        firm_id, vat = draw.id(self.founded), self._vat_id()
+        firm_id, vat = self.identity()
         domain = self._firm_row(firm_id, vat)
         people = tuple(self._user_row(firm_id, domain, number) for number in range(self.size.users))
         for number in range(self.size.changes):
             self._change_row(firm_id, people, number)
         workspaces = tuple(str(uuid.UUID(int=draw.bits(128), version=4)) for _ in range(1 + len(people) // 12))
         return Firm(firm_id, vat, people, workspaces), self.rows
+
+    def identity(self) -> tuple[str, str]:
+        """Return id and VAT id of the firm: the first thing that is drawn."""
+        return self.draw.id(self.founded), self._vat_id()
 
     def _vat_id(self) -> str:
         # one run of numbers for each seed, so that no two firms of a market share one

@@ -16,6 +16,9 @@ SMALLEST_FIRM = 120
 FIRST_FIRM = 1000
 """The first firm is large enough to show every value of every enumeration."""
 
+MOST_FIRMS, MOST_ROWS = 200_000, 10**9
+"""The plan is held in memory: some 200 MB for this much."""
+
 
 class FirmSize(NamedTuple):
     """How many rows belong to a firm, all tables together, and to its people."""
@@ -60,15 +63,24 @@ def make_plan(recipe: Recipe, *, seed: int, firms: int | None = None, rows: int 
     if rows is None:
         rows = (firms or 1) * recipe.rows_per_firm
     if firms is None:
-        firms = max(1, min(rows // recipe.rows_per_firm, (rows - FIRST_FIRM) // SMALLEST_FIRM + 1))
-    needed = FIRST_FIRM + (firms - 1) * SMALLEST_FIRM
-    if firms < 1 or rows < needed:
-        raise WrongUseError(
-            f"{rows:,} rows are too few for {firms:,} firms.",
-            remedy=f"It takes at least one firm, {FIRST_FIRM:,} rows for the first and {SMALLEST_FIRM} for each other.",
-        )
+        firms = max(1, min(rows // recipe.rows_per_firm, (rows - FIRST_FIRM) // SMALLEST_FIRM + 1, MOST_FIRMS))
+    _refuse_impossible(rows, firms)
     sizes = tuple(_firm_size(recipe, size) for size in _divide(rows, firms, recipe.firm_size_tail, seed))
     return Plan(seed, sizes, tuple(_portions(sizes)))
+
+
+def _refuse_impossible(rows: int, firms: int) -> None:
+    asked = f"{rows:,} rows for {firms:,} {'firm' if firms == 1 else 'firms'}"
+    if firms > MOST_FIRMS or rows > MOST_ROWS:
+        raise WrongUseError(
+            f"{asked} are too many for one load.",
+            remedy=f"At most {MOST_FIRMS:,} firms and {MOST_ROWS:,} rows; another --seed adds as many again.",
+        )
+    if firms < 1 or rows < FIRST_FIRM + (firms - 1) * SMALLEST_FIRM:
+        raise WrongUseError(
+            f"{asked} are too few.",
+            remedy=f"It takes at least one firm, {FIRST_FIRM:,} rows for the first and {SMALLEST_FIRM} for each other.",
+        )
 
 
 def generator_of(seed: int, *names: object) -> random.Random:

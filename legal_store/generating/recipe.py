@@ -96,6 +96,7 @@ class LongTail:
 class Recipe:
     """What a market looks like. `digest` names this exact content of the files."""
 
+    name: str
     folder: Path
     digest: str
     today: date
@@ -115,28 +116,25 @@ class Recipe:
     tasks: dict[str, tuple[str, ...]] = field(repr=False)
     clauses: dict[str, dict[str, tuple[str, ...]]] = field(repr=False)
 
-    @property
-    def name(self) -> str:
-        return self.folder.name
 
-
-def read_recipe(folder: Path) -> Recipe:
-    """Read the recipe in `folder`. Raises SeedError with every problem of its files at once."""
+def read_recipe(folder: Path, name: str = "") -> Recipe:
+    """Read the recipe in `folder`, called `name` or as the folder is. Raises SeedError with every problem of its files
+    at once."""
     contents, parsed, problems = {}, {}, []
-    for name in FILES:
+    for file in FILES:
         try:
-            contents[name] = (folder / name).read_bytes()
-            parsed[name] = tomllib.loads(contents[name].decode())
+            contents[file] = (folder / file).read_bytes()
+            parsed[file] = tomllib.loads(contents[file].decode())
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            problems.append(f"{name} cannot be read: {error}")
+            problems.append(f"{file} cannot be read: {error}")
     if problems:
         raise _refused(folder, problems)
     reader = _Reader(parsed["recipe.toml"], parsed["words.toml"], parsed["clauses.toml"])
     values = reader.read()
     if reader.problems:
         raise _refused(folder, reader.problems)
-    digest = hashlib.blake2b(b"\0".join(contents[name] for name in FILES), digest_size=16).hexdigest()
-    return Recipe(folder=folder, digest=digest, **values)
+    digest = hashlib.blake2b(b"\0".join(contents[file] for file in FILES), digest_size=16).hexdigest()
+    return Recipe(name=name or folder.name, folder=folder, digest=digest, **values)
 
 
 def is_recipe(folder: Path) -> bool:
@@ -190,7 +188,7 @@ class _Reader:
     def _today(self) -> Any:
         today = self.recipe.get("today")
         if type(today) is not date or not 1990 <= today.year <= 2100:
-            self.problems.append(f"recipe.toml: today = {today!r} must be a date such as 2026-01-15")
+            self.problems.append(f"recipe.toml: today = {today!r} must be a date from 1990-01-01 to 2100-12-31")
         return today
 
     def _number(self, name: str, lowest: float, highest: float, *, whole: bool = False) -> Any:

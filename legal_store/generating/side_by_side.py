@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing, suppress
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
@@ -32,17 +32,32 @@ def builder(parameters: dict[str, Any]) -> Any:
 
 def side_by_side(parameters: dict[str, Any], work: Iterable[Sequence[T]], act: Callable[[Any, T], None]) -> None:
     """Call `act` with a connection and an item, for all items of a piece of work one after the other, for two pieces
-    at a time in their order. The first error is raised when both connections have stopped."""
+    at a time in their order. The first error is raised when both connections have stopped; Ctrl-C stops them."""
     waiting: SimpleQueue[Sequence[T]] = SimpleQueue()
     for items in work:
         waiting.put(items)
 
-    def run() -> None:
-        with closing(builder(parameters)) as connection, suppress(Empty):
+    def run(connection: Any) -> None:
+        with suppress(Empty):
             while True:
                 for item in waiting.get_nowait():
                     act(connection, item)
 
-    with ThreadPoolExecutor(2) as pool:
-        for future in [pool.submit(run) for _ in range(2)]:
-            future.result()
+    with closing(builder(parameters)) as first, closing(builder(parameters)) as second, ThreadPoolExecutor(2) as pool:
+        futures = [pool.submit(run, connection) for connection in (first, second)]
+        try:
+            for future in futures:
+                future.result()
+        except KeyboardInterrupt:
+            _stop(futures, (first, second))
+            raise
+
+
+def _stop(futures: Sequence[Future[None]], connections: Sequence[Any]) -> None:
+    """Cancel what the connections are at until both threads have ended, however often Ctrl-C is pressed."""
+    while True:
+        with suppress(KeyboardInterrupt):
+            if not wait(futures, timeout=0.2).not_done:
+                return
+            for connection in connections:  # again and again: a thread can have been between two statements
+                connection.cancel()

@@ -7,11 +7,11 @@ not appear in the list of processes.
 from __future__ import annotations
 
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from multiprocessing.connection import Connection
 
-from legal_store.database.explain import statement_failure
 from legal_store.generating.copying import connect, write_portion
+from legal_store.generating.failures import stopped
 from legal_store.generating.market import Market, rows_of
 from legal_store.generating.plan import Portion, make_plan
 from legal_store.generating.recipe import read_recipe
@@ -25,7 +25,8 @@ def work(pipe: Connection) -> None:
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass  # the parent has ended, or has been killed
     except Exception as error:  # noqa: BLE001  (told to the parent, which raises)
-        pipe.send(str(statement_failure(error, "Writing a portion")) if hasattr(error, "pgcode") else repr(error))
+        with suppress(OSError):  # another process has ended the load already: nobody listens
+            pipe.send(stopped(error, "Writing a portion"))
 
 
 def _serve(pipe: Connection) -> None:

@@ -16,11 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from legal_store.errors import SeedError
+from legal_store.generating.failures import AGAIN
 from legal_store.generating.market import Catalogue
 from legal_store.generating.plan import Plan, Portion
 
 _AHEAD = 2
 """Portions a worker is given before the first is reported, so that it never waits for the parent."""
+
+
+_FINISHED_S, _INTERRUPTED_S = 60, 5
+"""How long processes may take to end. One that waits for a lock would take for ever."""
 
 
 class Job:
@@ -37,6 +42,7 @@ def load_portions(job: Job, portions: Iterable[Portion], workers: int, done: Cal
     Raises SeedError with what the first failing worker met; portions that were committed stay.
     """
     waiting = iter(portions)
+    patience = _INTERRUPTED_S
     pool = [_Worker(job) for _ in range(workers)]
     try:
         for worker in [worker for _ in range(_AHEAD) for worker in pool]:
@@ -46,9 +52,10 @@ def load_portions(job: Job, portions: Iterable[Portion], workers: int, done: Cal
                 worker = next(worker for worker in busy if worker.pipe is ready)
                 done(worker.take())
                 worker.give(next(waiting, None))
+        patience = _FINISHED_S
     finally:
         for worker in pool:
-            worker.end()
+            worker.end(patience)
 
 
 class _Worker:
@@ -79,19 +86,20 @@ class _Worker:
         try:
             answer = self.pipe.recv()
         except (EOFError, OSError):
-            answer = f"a process that loads ended with exit code {self.process.wait(10)}"
-        if isinstance(answer, str):
+            code = self.process.wait(10)
             raise SeedError(
-                f"Generating stopped: {answer}. What was committed stays.",
-                remedy="Run the same command again: it goes on from there and puts the indexes back.",
-            )
+                f"A process that loads ended with exit code {code}. What was committed stays.", remedy=AGAIN
+            ) from None
+        if isinstance(answer, SeedError):
+            raise answer
         self.at_work -= 1
         return int(answer)
 
-    def end(self) -> None:
+    def end(self, patience: float) -> None:
+        """Let the process finish the portion it is at, for so many seconds at most."""
         self.pipe.close()
         try:
-            self.process.wait(60)
+            self.process.wait(patience)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import psycopg2
+from psycopg2 import sql
 
 from legal_store.errors import MigrationError, OperationFailedError, RefusedError, WrongUseError
 from legal_store.migrate import ledger
@@ -155,6 +156,7 @@ def reset(
 ) -> DeployReport:
     """Drop everything in the schema public, all rows and the ledger included, and apply every migration again.
 
+    Schemas in which we keep notes on those tables (legal_store_...), such as those of an unfinished load, go as well.
     Raises RefusedError on a production database, OperationFailedError when services still use it. Else as `deploy`.
     """
     from legal_store.migrate.shadow import empty_schema
@@ -167,6 +169,7 @@ def reset(
         try:
             cursor.execute("SELECT set_config('lock_timeout', %s, true)", (f"{lock_timeout_ms}ms",))
             empty_schema(lock)
+            _drop_notes(cursor)
             cursor.execute("COMMIT")
         except psycopg2.Error as error:
             cursor.execute("ROLLBACK")
@@ -175,6 +178,13 @@ def reset(
                 remedy="Nothing was dropped. Stop the services that use the database, then run the command again.",
             ) from error
     return deploy(parameters, folder, progress=progress)
+
+
+def _drop_notes(cursor: Any) -> None:
+    """Drop our schemas beside public: what they say about its tables is not true of new ones."""
+    cursor.execute("SELECT nspname FROM pg_namespace WHERE starts_with(nspname, 'legal_store_')")
+    for (name,) in cursor.fetchall():
+        cursor.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
 
 
 @contextmanager

@@ -123,6 +123,14 @@ def _migrations(inspector: Inspector, settings: Settings) -> Outcome:
     return "good", f"{len(found.applied)} applied, none pending", ""
 
 
+def _load(inspector: Inspector, settings: Settings) -> Outcome:
+    from legal_store.generating.ledger import unfinished
+
+    with inspector.connection.cursor() as cursor:
+        found = unfinished(cursor)
+    return ("good", "none", "") if found is None else ("look" if found.at_work else "bad", str(found), found.remedy)
+
+
 def _role(inspector: Inspector, settings: Settings) -> Outcome:
     from legal_store.database.scope import SERVICE_ROLE
 
@@ -189,6 +197,7 @@ _SERVER_CHECKS: dict[str, Callable[[Inspector, Settings], Outcome]] = {
     "PostgreSQL can be written": _writable,
     "extensions": _extensions,
     "migrations": _migrations,
+    "unfinished load": _load,
     "role of services": _role,
     "statement timeout": _timeouts,
     "room for the pool": _room,

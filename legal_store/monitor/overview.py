@@ -81,6 +81,17 @@ def _migrations(inspector: Inspector, settings: Settings) -> Part:
     return "bad" if found.pending else "good", f"{len(found.applied)} applied{pending}", found._asdict()
 
 
+def _load(inspector: Inspector, settings: Settings) -> Part:
+    """Whether generated data is loaded completely: until then constraints can be missing."""
+    from legal_store.generating.ledger import unfinished
+
+    with inspector.connection.cursor() as cursor:
+        found = unfinished(cursor)
+    if found is None:
+        return "good", "none", {}
+    return "look" if found.at_work else "bad", f"{found}. {found.remedy}", found._asdict()
+
+
 def _extensions(inspector: Inspector, settings: Settings) -> Part:
     rows = inspector.rows(
         "SELECT extname AS name, extversion AS version FROM pg_extension WHERE extname <> 'plpgsql' ORDER BY 1"
@@ -195,6 +206,7 @@ def _cache_events(inspector: Inspector, settings: Settings) -> Part:
 _DATABASE_PARTS: dict[str, Callable[[Inspector, Settings], Part]] = {
     "PostgreSQL": _server,
     "migrations": _migrations,
+    "unfinished load": _load,
     "extensions": _extensions,
     "connections": _connections,
     "longest statement": _longest,

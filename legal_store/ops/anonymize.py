@@ -80,7 +80,8 @@ def empty_cache() -> tuple[str, ...]:
     try:
         removed = patient_cache().clear().removed
     except LegalStoreError as error:
-        return (f"cached values may be real: {error.message} Run `invoke cache.clear` with the Redis of the services",)
+        why = error.message.rstrip(".")
+        return (f"cached values, which may be real ({why}); run `invoke cache.clear` with the Redis of the services",)
     say(f"{removed} cached values removed; sessions stay (`session.revoke --all` ends them)")
     return ()
 

@@ -57,12 +57,14 @@ def backup(
         raise WrongUseError("--compress and --gzip exclude each other.")
     if remote_only and not upload:
         raise WrongUseError("--remote-only needs --upload URL.")
+    parameters = connection_parameters(settings())
+    _warn_of_unfinished_load(parameters)
     local = [] if remote_only else [_store("")]
     stores = [*local, *([open_store(upload)] if upload else [])]
     key = writing_key(stores, file=_path(key_file)) if encrypt else None
     with progress_bar() as progress:
         report = make_backup(
-            connection_parameters(settings()),
+            parameters,
             stores,
             environment=settings().environment,
             codec="zstd" if compress else "gzip" if gzip else "pg_dump",
@@ -83,6 +85,14 @@ def backup(
     )
     for url in report.stores:
         print(f"  in {url} as {made.data_file}")
+
+
+def _warn_of_unfinished_load(parameters: dict[str, Any]) -> None:
+    from legal_store.generating import unfinished_load
+
+    if (found := unfinished_load(parameters)) is not None:
+        say(f"warning: {found}; the backup holds the database as it is, and `invoke restore` asks whether it is meant.")
+        say(f"         {found.remedy}")
 
 
 @task("backup.list", help={"store": _STORE, "key-file": _KEY, "json": "print JSON"})
@@ -149,18 +159,18 @@ def drill(
     On the configured server, or on that of the URL in LEGAL_STORE_DRILL_URL.
     """
     import os
-
-    from psycopg2.extensions import parse_dsn
+    from dataclasses import replace
 
     from legal_store.backup import latest
     from legal_store.cli.progress import progress_bar
-    from legal_store.config import settings
+    from legal_store.config import Url, settings
     from legal_store.database.target import connection_parameters
     from legal_store.restore import drill as restore_and_compare
 
     opened = _store(store)
     elsewhere = os.environ.get("LEGAL_STORE_DRILL_URL")
-    parameters: dict[str, Any] = parse_dsn(elsewhere) if elsewhere else connection_parameters(settings())
+    configured = replace(settings(), database_url=Url(elsewhere)) if elsewhere else settings()
+    parameters = connection_parameters(configured)
     with progress_bar() as progress:
         report = restore_and_compare(
             opened,

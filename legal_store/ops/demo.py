@@ -14,13 +14,16 @@ def demo(context: Context, json: bool = False) -> None:
     from legal_store.cli.development import start_servers_if_needed
     from legal_store.config import mask_password, settings
     from legal_store.database.target import connection_parameters, database_url
+    from legal_store.generating import refuse_unfinished_load
     from legal_store.migrate import deploy
     from legal_store.migrate.files import read_migrations
     from legal_store.ops.seed import load, show
 
     read_migrations(settings().migrations_dir)  # outside a checkout: say so before anything is started
     start_servers_if_needed()
-    deploy(connection_parameters(settings()), settings().migrations_dir, progress=lambda name: say(f"applying {name}"))
+    parameters = connection_parameters(settings())
+    refuse_unfinished_load(parameters, "The demo firm")  # before migrating, which would list what is missing
+    deploy(parameters, settings().migrations_dir, progress=lambda name: say(f"applying {name}"))
     report = load("demo")
     if json:
         print_json(report)

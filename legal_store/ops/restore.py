@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         "create-roles": "make missing roles, without login",
         "no-owner": "everything belongs to this login afterwards",
         "in-place": "replace the objects in one transaction, for logins that may not create databases",
+        "unfinished-load": "the backup may be of a database in which a load of generated data had not ended",
         "trust-sql": "restore an SQL file, which can run any command",
         "jobs": "parallel jobs",
         "key-file": "file of the key (default: LEGAL_STORE_BACKUP_KEY_FILE, _KEY_COMMAND or _KEY)",
@@ -46,6 +47,7 @@ def restore(
     create_roles: bool = False,
     no_owner: bool = False,
     in_place: bool = False,
+    unfinished_load: bool = False,
     trust_sql: bool = False,
     jobs: int = 0,
     key_file: str = "",
@@ -55,7 +57,7 @@ def restore(
     import os
 
     from legal_store.backup import latest as newest
-    from legal_store.backup import master_key, open_store
+    from legal_store.backup import master_key, open_store, refuse_key_beside_backups
     from legal_store.cli.progress import progress_bar
     from legal_store.config import settings
     from legal_store.database.target import connection_parameters
@@ -69,7 +71,10 @@ def restore(
         )
     parameters = connection_parameters(settings())
     opened = open_store(store or str(settings().backup_dir))
-    key = master_key(file=Path(key_file) if key_file else None)
+    key_path = Path(key_file).expanduser() if key_file else None
+    if not no_safety_backup:  # it is encrypted by the same key
+        refuse_key_beside_backups(settings().backup_dir, file=key_path)
+    key = master_key(file=key_path)
     database = str(parameters["dbname"])
     if latest:
         source = newest(opened, database=database, environment=settings().environment).name
@@ -87,6 +92,7 @@ def restore(
             create_roles=create_roles,
             owners=not no_owner,
             in_place=in_place,
+            unfinished_load=unfinished_load,
             jobs=jobs or os.cpu_count() or 1,
             safety_backup=None if no_safety_backup else lambda: _safety_backup(parameters, key, progress),
         )
@@ -149,7 +155,11 @@ def asked(wanted: str, source: str) -> str | None:
     if not sys.stdin.isatty():
         return None
     say(f'"{source}" will take the place of the live database.')
-    return input(f'Type "{wanted}" to go on: ').strip()
+    try:
+        return input(f'Type "{wanted}" to go on: ').strip()
+    except EOFError:  # Ctrl-D
+        say("")
+        return None
 
 
 def _safety_backup(parameters: dict[str, Any], key: MasterKey | None, progress: Progress) -> Manifest:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from invoke import Context
 
-from legal_store.cli.render import print_json, print_table
+from legal_store.cli.render import print_json, print_table, say
 from legal_store.cli.signals import interrupted
 from legal_store.cli.task import task
 
@@ -25,6 +25,7 @@ _HELP = {
     "rows": "generate so many rows in all tables together, such as 250000 or 1e6",
     "seed": "each number makes another market of the same kind (1)",
     "workers": "how many processes generate (0: one for each core, from 2 to 4)",
+    "add-to-production": "the set may be added to a production database that holds other rows",
     "json": "print JSON",
 }
 
@@ -32,12 +33,13 @@ _HELP = {
 @task("seed", help=_HELP)
 def seed(
     context: Context,
-    set_: str = "",
-    name: str = "",
-    scale: int = 0,
-    rows: str = "",
-    seed: int = 1,
-    workers: int = 0,
+    set_: str | None = None,
+    name: str | None = None,
+    scale: str | None = None,
+    rows: str | None = None,
+    seed: str | None = None,
+    workers: str | None = None,
+    add_to_production: bool = False,
     json: bool = False,
 ) -> None:
     """Load the demo firm or another seed set; with --scale or --rows, generate firms. Safe to run again."""
@@ -47,23 +49,41 @@ def seed(
     from legal_store.seeding.sets import find_set
 
     size = _Size(scale, rows, seed, workers)
-    chosen = set_ or name or ("synthetic" if size.given else "demo")
+    chosen = _chosen(set_, name) or ("synthetic" if size.given else "demo")
     folder = find_set(settings().seeds_dir, chosen)
-    size.refuse_for(chosen, is_recipe(folder))
-    start_servers_if_needed()
     if is_recipe(folder):
-        generated = _generate(folder, size)
+        size.refuse_for_recipe(chosen, add_to_production)
+        start_servers_if_needed()
+        generated = _generate(folder, chosen, size)
         print_json(generated) if json else show_generated(generated)
     else:
-        loaded = _load(folder)
+        size.refuse_for_set(chosen)
+        start_servers_if_needed()
+        loaded = load(chosen, add_to_production=add_to_production)
         print_json(loaded) if json else show(loaded)
 
 
-def load(name: str) -> SeedReport:
-    """Load the seed set into the configured database and return the report."""
-    from legal_store.config import settings
+def load(name: str, *, add_to_production: bool = False) -> SeedReport:
+    """Load the seed set into the configured database and return the report.
 
-    return _load(settings().seeds_dir / name)
+    Raises RefusedError for a production database with rows of others, unless that is meant, and WrongUseError where a
+    load of generated data has not ended.
+    """
+    from legal_store.config import settings
+    from legal_store.database import db
+    from legal_store.database.target import connection_parameters
+    from legal_store.errors import RefusedError
+    from legal_store.generating import refuse_unfinished_load
+    from legal_store.seeding import seed as load_set
+
+    refuse_unfinished_load(connection_parameters(settings()), f'The seed set "{name}"')
+    try:
+        with db.connection_context():
+            guard = None if add_to_production else settings()
+            return load_set(db, settings().seeds_dir, name=name, guarded_by=guard)
+    except RefusedError as refused:
+        meant = f"If it is meant, as with reference data: `invoke seed --set {name} --add-to-production`."
+        raise RefusedError(refused.message, remedy=f"{refused.remedy} {meant}") from None
 
 
 def show(report: SeedReport) -> None:
@@ -76,7 +96,9 @@ def show(report: SeedReport) -> None:
 def show_generated(report: GenerateReport) -> None:
     """Print how many rows of each table were generated."""
     if report.already_there:
-        print(f"Nothing to do: these {report.rows:,} rows of recipe {report.recipe}, seed {report.seed}, are there.")
+        made = f"{report.rows:,} rows of recipe {report.recipe}, seed {report.seed}"
+        added = f" {report.added:,} more were added to their firms since." if report.added else ""
+        print(f"Nothing to do: these {made}, are there.{added}")
         return
     rows = [(table.table, table.rows) for table in report.tables]
     print_table(f"Recipe {report.recipe}, seed {report.seed}", ("table", "rows"), [*rows, ("together", report.rows)])
@@ -87,66 +109,88 @@ def show_generated(report: GenerateReport) -> None:
     print(f"Content {report.content_hash}")
 
 
+def _chosen(set_: str | None, name: str | None) -> str | None:
+    from legal_store.errors import WrongUseError
+
+    if set_ is not None and name is not None:
+        raise WrongUseError("--set and --name are two words for the same.", remedy="Give one of them.")
+    chosen = set_ if name is None else name
+    if chosen == "":
+        raise WrongUseError("The name of the seed set is empty.", remedy="Leave --set out for the demo firm.")
+    return chosen
+
+
 class _Size:
-    """How much is to be generated, as it was typed."""
+    """How much is to be generated, as it was typed. None is what was not."""
 
-    def __init__(self, scale: int, rows: str, seed: int, workers: int) -> None:
+    def __init__(self, scale: str | None, rows: str | None, seed: str | None, workers: str | None) -> None:
+        from legal_store.generating.plan import MOST_FIRMS, MOST_ROWS
+
+        self.firms = _whole("scale", scale, 1, MOST_FIRMS)
+        self.rows = _whole("rows", rows, 1, MOST_ROWS)
+        self.seed = _whole("seed", seed, 0, 10**18)
+        self.workers = _whole("workers", workers, 0, 64)
+
+    @property
+    def given(self) -> bool:
+        return self.firms is not None or self.rows is not None
+
+    def refuse_for_recipe(self, name: str, add_to_production: bool) -> None:
         from legal_store.errors import WrongUseError
 
-        self.firms, self.rows, self.seed, self.workers = scale or None, _whole(rows), seed, workers or None
-        self.given = bool(scale or rows)
-        for flag, value, lowest in (("scale", scale, 0), ("seed", seed, 0), ("workers", workers, 0)):
-            if value < lowest:
-                raise WrongUseError(f"--{flag} {value} is too small.", remedy=f"Use {lowest} or more.")
-
-    def refuse_for(self, name: str, is_recipe: bool) -> None:
-        from legal_store.errors import WrongUseError
-
-        if is_recipe and not self.given:
+        if not self.given:
             raise WrongUseError(f"{name} is a recipe.", remedy="Say how much: --scale FIRMS or --rows ROWS.")
-        if self.given and not is_recipe:
+        if add_to_production:
             raise WrongUseError(
-                f"{name} is a seed set with fixed rows: --scale and --rows do not apply.",
-                remedy="Use a recipe, such as --set synthetic.",
+                f"{name} is a recipe: invented data is never added to a production database that holds rows.",
+                remedy="Leave --add-to-production out.",
+            )
+
+    def refuse_for_set(self, name: str) -> None:
+        from legal_store.errors import WrongUseError
+
+        flags = {"--scale": self.firms, "--rows": self.rows, "--seed": self.seed, "--workers": self.workers}
+        given = [flag for flag, value in flags.items() if value is not None]
+        if given:
+            verb = "does not apply" if len(given) == 1 else "do not apply"
+            raise WrongUseError(
+                f"{name} is a seed set with fixed rows: {' and '.join(given)} {verb}.",
+                remedy="Use a recipe, such as --set synthetic, with --scale or --rows.",
             )
 
 
-def _whole(text: str) -> int | None:
+def _whole(flag: str, text: str | None, lowest: int, highest: int) -> int | None:
     from decimal import Decimal, InvalidOperation
 
     from legal_store.errors import WrongUseError
 
-    if not text:
+    if text is None:
         return None
     try:
         value = Decimal(text.replace("_", "").replace(",", ""))
     except InvalidOperation:
-        value = Decimal(0)
-    if not value.is_finite() or value <= 0 or value > 10**12 or value != int(value):
-        raise WrongUseError(f"--rows {text} is not a number of rows.", remedy="Write it as 250000, 250_000 or 2.5e5.")
+        value = Decimal("NaN")
+    if not value.is_finite() or not lowest <= value <= highest or value != int(value):
+        raise WrongUseError(
+            f"--{flag} {text!r} is not a whole number from {lowest:,} to {highest:,}.",
+            remedy="Write it as 250000, 250_000 or 2.5e5.",
+        )
     return int(value)
 
 
-def _load(folder: Path) -> SeedReport:
-    from legal_store.database import db
-    from legal_store.seeding import seed as load_set
-
-    with db.connection_context():
-        return load_set(db, folder.parent, name=folder.name)
-
-
-def _generate(folder: Path, size: _Size) -> GenerateReport:
+def _generate(folder: Path, name: str, size: _Size) -> GenerateReport:
     from legal_store.config import settings
     from legal_store.generating import generate
 
-    sizes: dict[str, Any] = {"seed": size.seed, "firms": size.firms, "rows": size.rows, "workers": size.workers}
+    sizes: dict[str, Any] = {"firms": size.firms, "rows": size.rows, "workers": size.workers or None}
+    seed = 1 if size.seed is None else size.seed
     try:
         with _progress_bar() as progress:
-            return generate(settings(), folder, **sizes, progress=progress)
+            return generate(settings(), folder, name=name, seed=seed, **sizes, progress=progress, say=say)
     except KeyboardInterrupt as error:
         raise interrupted(
             error,
-            "What was committed stays; indexes can be missing until you run the same command again, "
+            "What was committed stays; indexes and constraints can be missing until you run the same command again, "
             "which goes on from there.",
         ) from None
 
@@ -159,16 +203,21 @@ def _progress_bar() -> Iterator[Callable[[str, int, int], None]]:
 
     rate = TextColumn("{task.fields[rate]}")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        shown: dict[str, tuple[TaskID, float, int]] = {}
+    bars = Progress(*columns, console=Console(stderr=True))
+    shown: dict[str, tuple[TaskID, float, int]] = {}
 
-        def progress(stage: str, done: int, total: int) -> None:
-            if not total:  # such as indexes, when none were taken away
-                return
-            if stage not in shown:
-                shown[stage] = (bars.add_task(stage, total=total, rate=""), bars.get_time(), done)
-            bar, began, at_start = shown[stage]
-            seconds = max(bars.get_time() - began, 0.001)
-            bars.update(bar, completed=done, rate=f"{(done - at_start) / seconds:,.0f}/s" if done > at_start else "")
+    def progress(stage: str, done: int, total: int) -> None:
+        if not total:  # such as indexes, when none were taken away
+            return
+        bars.start()  # not before: an empty display leaves an empty line above an error
+        if stage not in shown:
+            shown[stage] = (bars.add_task(stage, total=total, rate=""), bars.get_time(), done)
+        bar, began, at_start = shown[stage]
+        seconds = max(bars.get_time() - began, 0.001)
+        bars.update(bar, completed=done, rate=f"{(done - at_start) / seconds:,.0f}/s" if done > at_start else "")
 
+    try:
         yield progress
+    finally:
+        if shown:
+            bars.stop()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from legal_store.backup.comparing import differences
 from legal_store.backup.manifest import FORMAT, Contents
 from legal_store.backup.snapshot import Snapshot, snapshot
+from legal_store.generating import unfinished_load
 from legal_store.restore.sources import Backup, Source
 
 
@@ -20,11 +22,15 @@ class Finding(NamedTuple):
 
 
 class Restored(NamedTuple):
-    """A restored database, as a check sees it: how to connect, an open snapshot of it, and what it came from."""
+    """A restored database, as a check sees it: how to connect, an open snapshot of it, and what it came from.
+
+    `in_place`: what the backup does not know has stayed in it.
+    """
 
     parameters: dict[str, Any]
     seen: Snapshot
     source: Source
+    in_place: bool = False
 
 
 Check = Callable[[Restored], Finding]
@@ -36,7 +42,9 @@ def same_contents(restored: Restored) -> Finding:
         count = len(restored.seen.contents().tables)
         return Finding("contents", f"{count} tables; the file has no manifest to compare with", _no_tables(count))
     expected = restored.source.manifest.contents
-    found = restored.seen.contents(restored.source.hash_seed, ledger_schema=expected.ledger_schema)
+    found = restored.seen.contents(restored.source.hash_seed, expected, only_known=restored.in_place)
+    if restored.in_place:  # tables that stayed may have their own
+        found = replace(found, foreign_keys=min(found.foreign_keys, expected.foreign_keys))
     return Finding("contents", _counted(found), differences(expected, found))
 
 
@@ -52,13 +60,23 @@ def valid_constraints(restored: Restored) -> Finding:
     return Finding("constraints", f"{len(names)} not valid", [f"{name} is not valid" for name in names])
 
 
+def no_unfinished_load(restored: Restored) -> Finding:
+    """No load of generated data is in its middle: until its end constraints are missing."""
+    found = unfinished_load(restored.parameters)
+    if found is None:
+        return Finding("unfinished load", "none", [])
+    return Finding("unfinished load", "one", [f"{found}; with --unfinished-load it can be restored and completed"])
+
+
 DEFAULT_CHECKS: tuple[Check, ...] = (same_contents, valid_constraints)
 
 
-def run_checks(parameters: dict[str, Any], source: Source, checks: tuple[Check, ...]) -> list[Finding]:
+def run_checks(
+    parameters: dict[str, Any], source: Source, checks: Sequence[Check], *, in_place: bool = False
+) -> list[Finding]:
     """Run all checks on one snapshot of the database and return their findings."""
     with snapshot(parameters, form=source.manifest.format if source.manifest else FORMAT) as seen:
-        restored = Restored(parameters, seen, source)
+        restored = Restored(parameters, seen, source, in_place)
         return [check(restored) for check in checks]
 
 

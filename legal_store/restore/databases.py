@@ -6,6 +6,7 @@ the one that made it.
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import os
@@ -28,6 +29,7 @@ STAGED, QUARANTINE, BEFORE, SCRATCH = "staged", "quarantine", "before", "scratch
 
 _MARK = "legal_store "
 _NAME = f"_({STAGED}|{QUARANTINE}|{SCRATCH})_[0-9]{{8}}_[0-9]{{6}}_[0-9]{{3}}$"
+_TEMPLATE = "template0"
 _MAINTENANCE = ("postgres", "template1")
 _SWAP_SECONDS = 30.0
 _TERMINATE_EVERY = 0.05
@@ -68,6 +70,11 @@ class Server:
     def exists(self, name: str) -> bool:
         return bool(self.rows("SELECT FROM pg_database WHERE datname = %s", name))
 
+    def identity(self, name: str) -> int | None:
+        """Return what stays of a database when it is renamed, None where there is none of that name."""
+        rows = self.rows("SELECT oid FROM pg_database WHERE datname = %s", name)
+        return rows[0][0] if rows else None
+
     def may_create(self) -> bool:
         """Say whether the login may create databases."""
         return bool(self.rows("SELECT FROM pg_roles WHERE rolname = current_user AND (rolsuper OR rolcreatedb)"))
@@ -80,7 +87,8 @@ class Server:
         """
         options = self._properties(like) if like else [sql.SQL("ENCODING 'UTF8'")]
         made, listed = sql.Identifier(name), sql.SQL(" ").join(options)
-        self.run(sql.SQL("CREATE DATABASE {} TEMPLATE template0 {} ALLOW_CONNECTIONS false").format(made, listed))
+        create = sql.SQL(f"CREATE DATABASE {{}} TEMPLATE {_TEMPLATE} {{}} ALLOW_CONNECTIONS false")
+        self.run(create.format(made, listed))
         self._in_one_transaction(
             [
                 sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(made),
@@ -93,7 +101,22 @@ class Server:
         """Drop a database that carries our mark, ending the sessions in it. Raises RefusedError for any other."""
         if not any(found.name == name for found in self.marked()):
             raise RefusedError(f"The database {name} was not made or put aside by a restore; it is not dropped.")
+        self._forget_subscriptions(name)
         self.run(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def _forget_subscriptions(self, name: str) -> None:
+        """Drop the subscriptions in a database, with which it cannot be dropped; the publisher is not told."""
+        subscriptions = self.rows(
+            "SELECT subname::text FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid WHERE datname = %s",
+            name,
+        )
+        if not subscriptions:
+            return
+        with closing(connect(self.parameters, dbname=name)) as inside, inside.cursor() as cursor:
+            inside.autocommit = True
+            for (subscription,) in subscriptions:
+                for statement in _FORGET_SUBSCRIPTION:
+                    cursor.execute(sql.SQL(statement).format(sql.Identifier(subscription)))
 
     def marked(self) -> list[Marked]:
         """Return the databases that carry our mark, newest first.
@@ -130,7 +153,7 @@ class Server:
             name, _, value = setting.partition("=")
             if name == ANONYMIZED_SETTING:
                 continue
-            literal = sql.SQL(value) if name in _LISTS and value else sql.Literal(value)
+            literal = _list_literal(value) if name in _LISTS else sql.Literal(value)
             whose = (
                 sql.SQL("ROLE {} IN DATABASE {}").format(sql.Identifier(role), sql.Identifier(target))
                 if role
@@ -143,11 +166,25 @@ class Server:
         self.run(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(sql.Identifier(target), sql.Identifier(owner)))
         self.run(sql.SQL("ALTER DATABASE {} CONNECTION LIMIT {}").format(sql.Identifier(target), sql.Literal(limit)))
 
-    def forget_anonymized(self, name: str) -> None:
-        """Have a database no longer say that its rows were anonymized, if it does."""
-        if any(setting.startswith(f"{ANONYMIZED_SETTING}=") for _, setting in self.rows(_SETTINGS, name)):
+    @contextmanager
+    def held(self, name: str) -> Iterator[None]:
+        """Keep everybody from dropping or renaming a database: who tries waits. Its sessions come and go as always.
+
+        A comment locks the database so; it is rolled back, and the lock ends with this process. Raises psycopg2.Error
+        for who does not own it.
+        """
+        with closing(connect(self.parameters)) as other, other.cursor() as cursor:
+            cursor.execute("SET idle_in_transaction_session_timeout = 0")
+            cursor.execute(sql.SQL("COMMENT ON DATABASE {} IS NULL").format(sql.Identifier(name)))
+            yield
+
+    def forget_anonymized(self, name: str) -> bool:
+        """Have a database no longer say that its rows were anonymized; return whether it did."""
+        said = any(setting.startswith(f"{ANONYMIZED_SETTING}=") for _, setting in self.rows(_SETTINGS, name))
+        if said:
             mark = sql.Identifier(*ANONYMIZED_SETTING.split("."))
             self.run(sql.SQL("ALTER DATABASE {} RESET {}").format(sql.Identifier(name), mark))
+        return said
 
     def sessions(self, name: str) -> list[tuple[str, str]]:
         """Return application name and user of every session in a database."""
@@ -162,6 +199,14 @@ class Server:
         found = [
             f"prepared transaction {gid}"
             for (gid,) in self.rows("SELECT gid FROM pg_prepared_xacts WHERE database = %s", name)
+        ]
+        found += [
+            f"enabled subscription {subscription}"
+            for (subscription,) in self.rows(
+                "SELECT subname::text FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid"
+                " WHERE datname = %s AND subenabled",
+                name,
+            )
         ]
         found += [
             f"logical replication slot {slot}"
@@ -202,8 +247,9 @@ class Server:
 
         One transaction with two renames: the first takes the database's lock, so that new sessions wait, while
         those that are in it are ended. Whoever waited is told that the database was renamed, and finds the new one
-        at the next try. Raises RestoreError; then the live database is what it was.
+        at the next try. Raises RestoreError that says which one is live.
         """
+        expected = self.identity(incoming)
         renames = [
             sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(old), sql.Identifier(new))
             for old, new in ((live, aside), (incoming, live))
@@ -217,11 +263,24 @@ class Server:
             with self._ending_sessions_in(live, incoming):
                 self._in_one_transaction([*renames, *marks])
         except psycopg2.Error as error:
-            raise RestoreError(
-                f"The databases could not be swapped: {str(error).strip()}. {live} is what it was before.",
-                remedy="Stop whatever keeps sessions open in it (see `invoke db.connections`), and run this again.",
-            ) from error
+            if self._identity_now(live) != expected:  # else it is swapped, and only the answer was lost
+                raise RestoreError(
+                    f"The databases could not be swapped: {str(error).strip()}. {live} is what it was before.",
+                    remedy="Stop whatever keeps sessions open in it (see `invoke db.connections`), and run this again.",
+                ) from error
         return time.monotonic() - began
+
+    def _identity_now(self, live: str) -> int | None:
+        """Return the identity of the database that is live after a failed swap, which may have cost the connection."""
+        try:
+            with server({**self.parameters, "dbname": live}) as opened:
+                return opened.identity(live)
+        except ServerUnavailableError as error:
+            raise RestoreError(
+                f"The databases were being swapped when the server was lost: {error.message}"
+                f" {live} is now either what it was before or what was restored, both whole.",
+                remedy="`invoke status` and `invoke psql` show which; what is not live has a name that begins so.",
+            ) from error
 
     def rows(self, query: str, *arguments: object) -> list[Any]:
         with self._connection.cursor() as cursor:
@@ -290,8 +349,10 @@ class Server:
 
     def _properties(self, like: str) -> list[sql.Composable]:
         ((entry, encoding, tablespace),) = self.rows(
-            "SELECT to_jsonb(d), pg_encoding_to_char(encoding), t.spcname::text FROM pg_database d"
-            " JOIN pg_tablespace t ON t.oid = d.dattablespace WHERE datname = %s",
+            "SELECT to_jsonb(d), pg_encoding_to_char(encoding), (SELECT spcname::text FROM pg_tablespace t"
+            " WHERE t.oid = d.dattablespace AND t.oid <> (SELECT dattablespace FROM pg_database WHERE datname = %s))"
+            " FROM pg_database d WHERE datname = %s",
+            _TEMPLATE,
             like,
         )
         provider = {"c": "libc", "i": "icu", "b": "builtin"}[entry["datlocprovider"]]
@@ -307,7 +368,9 @@ class Server:
         if entry.get("daticurules"):
             options["ICU_RULES"] = entry["daticurules"]
         listed = [sql.SQL(f"{name} {{}}").format(sql.Literal(value)) for name, value in options.items()]
-        return [*listed, sql.SQL("TABLESPACE {}").format(sql.Identifier(tablespace))]
+        if tablespace:  # to name the one that it gets anyway takes a right that few logins have
+            listed.append(sql.SQL("TABLESPACE {}").format(sql.Identifier(tablespace)))
+        return listed
 
     def _grants(self, source: str, target: str) -> Iterator[sql.Composable]:
         for grantee, privilege, grantable in self.rows(_GRANTS, source):
@@ -318,6 +381,12 @@ class Server:
                 sql.SQL(" WITH GRANT OPTION" if grantable else ""),
             )
 
+
+_FORGET_SUBSCRIPTION = (
+    "ALTER SUBSCRIPTION {} DISABLE",
+    "ALTER SUBSCRIPTION {} SET (slot_name = NONE)",
+    "DROP SUBSCRIPTION {}",
+)
 
 _SETTINGS = """
 SELECT r.rolname::text, unnest(s.setconfig)
@@ -340,9 +409,9 @@ WHERE datname = ANY (%s) AND backend_type = 'client backend' AND pid <> pg_backe
 
 @contextmanager
 def server(parameters: dict[str, Any]) -> Iterator[Server]:
-    """Connect to the maintenance database of the server that psycopg2 `parameters` name.
+    """Connect to a maintenance database of the server of the database that psycopg2 `parameters` name.
 
-    Raises ServerUnavailableError.
+    Everybody who works at one database gets the same one, so that their locks meet. Raises ServerUnavailableError.
     """
     with closing(_maintenance_connection(parameters)) as connection:
         connection.autocommit = True
@@ -362,9 +431,14 @@ def drop_abandoned(parameters: dict[str, Any]) -> list[str]:
     """
     dropped = []
     with server(parameters) as opened:
-        for database in {found.of for found in opened.marked() if found.kind != BEFORE}:
-            with suppress(RefusedError), opened.locked(database) as names:
-                dropped += names
+        left = {found.of for found in opened.marked() if found.kind != BEFORE}
+    for database in left:
+        with (
+            server({**parameters, "dbname": database}) as opened,
+            suppress(RefusedError),
+            opened.locked(database) as names,
+        ):
+            dropped += names
     return dropped
 
 
@@ -379,6 +453,8 @@ def name_for(database: str, kind: str, moment: datetime | None = None) -> str:
 def _maintenance_connection(parameters: dict[str, Any]) -> Any:
     problems = []
     for name in _MAINTENANCE:
+        if name == parameters.get("dbname"):  # it cannot be renamed from inside
+            continue
         try:
             return connect(parameters, dbname=name)
         except ServerUnavailableError as error:
@@ -400,6 +476,12 @@ def _shared_memory_mb() -> float:
     except OSError:
         return math.inf
     return found.f_bavail * found.f_frsize >> 20
+
+
+def _list_literal(value: str) -> sql.Composable:
+    """Return a list as SET takes it, from one as it is stored: names are quoted where they need it, '' is \"\"."""
+    (names,) = csv.reader([value], skipinitialspace=True)
+    return sql.SQL(", ").join(map(sql.Literal, names or [""]))
 
 
 def _commented(name: str, comment: str) -> sql.Composable:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from legal_store.backup.manifest import Manifest
 from legal_store.errors import RefusedError
+from legal_store.generating.ledger import SCHEMA
 from legal_store.restore.databases import Server
 
 # What a restore takes beside the size of the database itself: sorting for indexes, and its WAL.
@@ -95,6 +96,19 @@ def purpose(manifest: Manifest | None, *, masked: bool) -> Gate:
     return Gate("purpose", True, f"an export, to be masked on its way in, until {export.expires_at}")
 
 
+def complete(manifest: Manifest | None, *, unfinished_allowed: bool) -> Gate:
+    """A database in which a load has not ended lacks constraints: it takes no good one's place unnoticed."""
+    if manifest is None:
+        return Gate("complete", None, "whether a load of generated data had ended is looked at when it is restored")
+    if all(table.name != f"{SCHEMA}.run" for table in manifest.contents.tables):
+        return Gate("complete", True, "no load of generated data was unfinished")
+    text = "a load of generated data had not ended, so that indexes and constraints are missing"
+    if unfinished_allowed:
+        return Gate("complete", None, f"{text}, as was asked for")
+    remedy = "`invoke restore` takes it with --unfinished-load; `invoke doctor` then says how to go on with the load."
+    return Gate("complete", False, text, remedy)
+
+
 def versions(manifest: Manifest | None, server_version: int, reader: str) -> Gate:
     """PostgreSQL restores into the same or a newer version only."""
     if manifest is None:
@@ -149,7 +163,7 @@ def open_sessions(server: Server, database: str) -> Gate:
     """Who is connected and will be disconnected, and what stands in the way of that."""
     obstacles = server.obstacles(database)
     if obstacles:
-        return Gate("open sessions", False, ", ".join(obstacles), "Finish or drop them first.")
+        return Gate("open sessions", False, ", ".join(obstacles), "Finish, disable or drop them first.")
     sessions = server.sessions(database)
     if not sessions:
         return Gate("open sessions", True, "none")

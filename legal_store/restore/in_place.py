@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from legal_store.backup.progress import Progress
 from legal_store.backup.reading import table_of_contents
-from legal_store.errors import RefusedError
 from legal_store.restore.loading import Loader, in_memory
 from legal_store.restore.sources import ArchiveFile, Backup, Source
 
@@ -22,7 +21,7 @@ def replace_objects(source: Source, loader: Loader, progress: Progress) -> None:
     """Drop and make again every object of the backup, in one transaction: all of it or nothing.
 
     Objects that the backup does not know stay; one of them that needs a replaced object makes it fail as a whole.
-    Extensions are left alone. Raises ProgramFailedError, and RefusedError for a source that is no archive.
+    Extensions are left alone. Raises ProgramFailedError.
     """
     arguments = ["--clean", "--if-exists", "--single-transaction"]
     if isinstance(source, Backup):
@@ -33,8 +32,6 @@ def replace_objects(source: Source, loader: Loader, progress: Progress) -> None:
     elif isinstance(source, ArchiveFile):
         with in_memory(_wanted(source.contents)) as entries:
             loader.run([*arguments, f"--use-list={entries.path}", source.path], entries.descriptor)
-    else:
-        raise RefusedError("SQL files cannot be restored in place.", remedy="Use a custom archive (pg_dump -Fc).")
 
 
 def _wanted(listed: str) -> bytes:

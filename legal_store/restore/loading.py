@@ -48,16 +48,17 @@ class Loader:
         server_version: int,
         jobs: int,
         index_settings: Mapping[str, str],
-        owners: bool = True,
+        options: Sequence[str] = (),
     ) -> None:
-        self._database = ["--dbname", parameters["dbname"], "--no-password", *([] if owners else ["--no-owner"])]
-        options = {
+        self._options = ["--no-password", *options]
+        settings = {
             "statement_timeout": "0",
             "synchronous_commit": "off",
             "row_security": "off",
+            "standard_conforming_strings": "on",
             **index_settings,
         }
-        text = " ".join(f"-c {name}={value}" for name, value in options.items())
+        text = " ".join(f"-c {name}={value}" for name, value in settings.items())
         self._environment = child_environment(parameters, PGOPTIONS=text)
         self._jobs = jobs
         self._server_version = server_version
@@ -68,7 +69,7 @@ class Loader:
         if isinstance(source, SqlFile):
             self._load_sql(source)
         elif isinstance(source, ArchiveFile):
-            self._load_file(source.path)
+            self._load_file(source)
         elif isinstance(source, Backup):
             self._load_backup(source, progress)
 
@@ -78,8 +79,8 @@ class Loader:
         else:
             self.feed([], source, progress)
 
-    def _load_file(self, path: Path) -> None:
-        self.run([f"--jobs={self._jobs}", path])
+    def _load_file(self, source: ArchiveFile) -> None:
+        self.run([f"--jobs={self._jobs if source.divisible else 1}", source.path])
 
     def _load_stream(self, source: Backup, progress: Progress) -> None:
         with in_memory(source.head) as head:
@@ -130,12 +131,12 @@ class Loader:
             archive.finish()
 
     def _load_sql(self, source: SqlFile) -> None:
-        arguments = ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", *self._database]
+        arguments = ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--no-password"]
         with (
-            source.open() as text,
+            source.open() as pieces,
             Running(safe_psql(self._server_version), arguments, self._environment, stdin=subprocess.PIPE) as running,
         ):
-            while_accepted(running.process.stdin, iter(lambda: text.read(_PIPE_BYTES), b""))
+            while_accepted(running.process.stdin, pieces)
             running.finish()
 
     def run(self, arguments: Sequence[str | Path], *descriptors: int) -> None:
@@ -148,7 +149,8 @@ class Loader:
 
     def _restoring(self, arguments: Sequence[str | Path], *descriptors: int, **streams: Any) -> Running:
         strict = [] if self.lenient else ["--exit-on-error"]
-        given = [*self._database, *strict, *arguments]
+        # no name: pg_restore would take one with "=" in it for a connection string; PGDATABASE says it
+        given = ["--dbname=", *self._options, *strict, *arguments]
         return Running(pg_restore(), given, self._environment, pass_fds=descriptors, **streams)
 
 

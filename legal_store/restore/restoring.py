@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -23,14 +23,14 @@ from legal_store.backup.clients import ProgramFailedError, reachable
 from legal_store.backup.manifest import Manifest
 from legal_store.backup.progress import SILENT, Progress
 from legal_store.backup.reading import pg_restore
-from legal_store.backup.snapshot import connect
-from legal_store.errors import DamagedBackupError, RestoreError, ServerUnavailableError
+from legal_store.backup.snapshot import connect, snapshot
+from legal_store.errors import DamagedBackupError, RefusedError, RestoreError, ServerUnavailableError
 from legal_store.restore import gates
-from legal_store.restore.checks import DEFAULT_CHECKS, Check, Finding, run_checks
+from legal_store.restore.checks import DEFAULT_CHECKS, Check, Finding, no_unfinished_load, run_checks
 from legal_store.restore.databases import BEFORE, QUARANTINE, STAGED, Server, mark, name_for, server
 from legal_store.restore.gates import Checklist, Gate
 from legal_store.restore.loading import Loader, check_jobs, sets_unknown_parameters
-from legal_store.restore.sources import Backup, Source
+from legal_store.restore.sources import Backup, Source, SqlFile
 
 SafetyBackup = Callable[[], Manifest]
 Rework = Callable[[dict[str, Any]], None]
@@ -49,6 +49,8 @@ class RestorePlan:
     create_roles: bool = False
     owners: bool = True
     in_place: bool = False
+    unfinished_load: bool = False
+    """Whether a database may be restored in which a load of generated data has not ended."""
     jobs: int = 2
     safety_backup: SafetyBackup | None = None
     """Makes and verifies a backup of the live database, and returns its manifest; None where there is to be none."""
@@ -85,8 +87,8 @@ def restore(
     ends open sessions. The old database stays, for `undo`. With `in_place`, for logins that may not create
     databases, the objects are replaced in one transaction instead.
 
-    `show` is called with each gate. Raises RefusedError at a closed gate, DamagedBackupError, RestoreError; the
-    live database is then what it was.
+    `show` is called with each gate. Raises RefusedError at a closed gate and DamagedBackupError, before anything is
+    changed; RestoreError, which says what has become of the live database.
     """
     work = _Restore(plan, progress, Checklist(show))
     work.judge_source()
@@ -102,7 +104,8 @@ class _Restore:
     server: Server = field(init=False)
     began: float = field(default_factory=time.monotonic)
     safety: str | None = None
-    replaced: bool = False
+    known_by: object = None
+    was_anonymized: bool = False
 
     def judge_source(self) -> None:
         """Pass the gates that need no server: nothing of a file that is not right reaches one."""
@@ -111,10 +114,12 @@ class _Restore:
         self.checklist.add(gates.purpose(manifest, masked=plan.rework is not None))
         self.checklist.add(gates.environment(manifest, plan.environment, other_allowed=plan.other_environment))
         self.checklist.add(gates.confirmation(plan.database, plan.typed, production=plan.production))
+        self.checklist.add(gates.complete(manifest, unfinished_allowed=plan.unfinished_load))
         self.checklist.add(self._authentic())
 
     def run(self, opened: Server) -> RestoreReport:
         self.server = opened
+        self.known_by = self._look()
         self._gates()
         self._make_safety_backup()
         if self.plan.in_place:
@@ -143,7 +148,7 @@ class _Restore:
         source = self.plan.source
         try:
             source.check(self.progress)
-        except DamagedBackupError as error:
+        except (DamagedBackupError, RefusedError) as error:
             self.checklist.show(Gate("backup", False, error.message, error.remedy))
             raise
         if isinstance(source, Backup):
@@ -159,8 +164,10 @@ class _Restore:
                 f"{pg_restore()} cannot restore in one transaction into a server older than 17",
                 "Use a login with CREATEDB, or the client programs of the server's version.",
             )
+        if self.plan.in_place and isinstance(self.plan.source, SqlFile):
+            return Gate("mode", False, "an SQL file cannot be restored in place", "Use an archive (pg_dump -Fc).")
         if self.plan.in_place:
-            text = "in place: one transaction, the database is locked meanwhile; undo is restoring the safety backup"
+            text = "in place: one transaction, tables are locked meanwhile; what the backup does not know stays"
             return Gate("mode", None, text)
         if not self.server.may_create():
             return Gate(
@@ -200,11 +207,11 @@ class _Restore:
 
     def _load(self, database: str) -> None:
         try:
-            with self._loader(database) as loader:
+            with self._live_held(), self._loader(database) as loader:
                 loader.load(self.plan.source, self.progress)
         except ProgramFailedError as error:
             raise RestoreError(
-                f"{self.plan.source.name} could not be restored: {error}.", remedy=self._untouched()
+                f"{self.plan.source.name} could not be restored: {error}.", remedy=self._state_of_live()
             ) from None
         self.progress.step("analyze")
         with connect(self.plan.parameters, dbname=database) as connection:
@@ -214,32 +221,52 @@ class _Restore:
                 cursor.execute("ANALYZE")
         connection.close()
 
+    def _live_held(self) -> AbstractContextManager[None]:
+        """While something runs that somebody else has written, the live database cannot be dropped or renamed."""
+        foreign = not isinstance(self.plan.source, Backup)
+        there = self.server.exists(self.plan.database)
+        return self.server.held(self.plan.database) if foreign and there else nullcontext()
+
     def _check(self, database: str) -> None:
         self.progress.step("check")
-        parameters = {**self.plan.parameters, "dbname": database}
-        for finding in run_checks(parameters, self.plan.source, tuple(self.plan.checks)):
-            self.checklist.show(_gate_of(finding))
-            self.checklist.gates.append(_gate_of(finding))
+        for finding in self._findings({**self.plan.parameters, "dbname": database}):
+            gate = self._gate_of(finding)
+            self.checklist.show(gate)
+            self.checklist.gates.append(gate)
             if finding.problems:
-                raise RestoreError(
-                    f"The restored database is not right: {'; '.join(finding.problems[:5])}.", remedy=self._untouched()
-                )
+                raise RestoreError(f"What was restored is not right: {gate.result}.", remedy=self._state_of_live())
+
+    def _findings(self, parameters: dict[str, Any]) -> list[Finding]:
+        checks = (*self.plan.checks, *[no_unfinished_load] * (not self.plan.unfinished_load))
+        try:
+            return run_checks(parameters, self.plan.source, checks, in_place=self.plan.in_place)
+        except psycopg2.Error as error:
+            said = str(error).strip()
+            raise RestoreError(
+                f"What was restored could not be compared: {said}.", remedy=self._state_of_live()
+            ) from error
+
+    def _gate_of(self, finding: Finding) -> Gate:
+        if finding.problems:
+            remedy = "It is committed all the same." if self.plan.in_place else "The restore is given up."
+            return Gate(finding.name, False, "; ".join(finding.problems[:5]), remedy)
+        return Gate(finding.name, True, finding.result)
 
     def _in_place(self) -> RestoreReport:
         from legal_store.restore.in_place import replace_objects
 
         self.progress.step("replace")
         began = time.monotonic()
-        self.server.forget_anonymized(self.plan.database)  # first: a kill must not leave real rows under that mark
+        # first: a kill must not leave real rows under that mark
+        self.was_anonymized = self.server.forget_anonymized(self.plan.database)
         try:
             with self._loader(self.plan.database) as loader:
                 replace_objects(self.plan.source, loader, self.progress)
         except ProgramFailedError as error:
             raise RestoreError(
-                f"{self.plan.source.name} could not be restored: {error}.", remedy=self._untouched()
+                f"{self.plan.source.name} could not be restored: {error}.", remedy=self._state_of_live()
             ) from None
         self.progress.step("replaced")
-        self.replaced = True
         unavailable = time.monotonic() - began
         self._check(self.plan.database)
         self._connectivity()
@@ -258,7 +285,7 @@ class _Restore:
                 server_version=self.server.version,
                 jobs=self.plan.jobs,
                 index_settings=self.server.settings_for_indexes(self.plan.jobs, self._largest_table),
-                owners=self.plan.owners,
+                options=[] if self.plan.owners else ["--no-owner"],
             )
 
     @property
@@ -293,13 +320,25 @@ class _Restore:
             round(time.monotonic() - self.began, 2),
         )
 
-    def _untouched(self) -> str:
-        if self.replaced:
-            return f"{self.plan.database} holds the restored objects already; its safety backup is {self.safety}."
-        return f"The live database {self.plan.database} is what it was before."
+    def _look(self) -> object:
+        """Return what changes with a restore: which database is live; in place, which tables are in it."""
+        if self.plan.in_place:
+            with snapshot(self.plan.parameters) as seen:
+                return seen.rows("SELECT oid FROM pg_class WHERE relkind = 'r' AND oid >= 16384 ORDER BY 1")
+        with server(self.plan.parameters) as opened:
+            return opened.identity(self.plan.database)
 
-
-def _gate_of(finding: Finding) -> Gate:
-    if finding.problems:
-        return Gate(finding.name, False, "; ".join(finding.problems[:5]), "The restore is given up.")
-    return Gate(finding.name, True, finding.result)
+    def _state_of_live(self) -> str:
+        """Say what has become of the live database, after a look at it."""
+        live = self.plan.database
+        try:
+            now = self._look()
+        except (psycopg2.Error, ServerUnavailableError):
+            return f"What has become of the live database {live} could not be looked up."
+        if now == self.known_by:
+            lost = ", but for the mark of anonymized rows, which it has lost" if self.was_anonymized else ""
+            return f"The live database {live} is what it was before{lost}."
+        if not self.plan.in_place:
+            return f"Nothing was swapped, and yet the live database {live} is {'another one' if now else 'gone'}."
+        back = f"its safety backup is {self.safety}" if self.safety else "there is no safety backup, as was asked for"
+        return f"The objects of {live} are replaced, and that is committed; {back}."

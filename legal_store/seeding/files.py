@@ -10,7 +10,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from legal_store.errors import SeedError
 from legal_store.seeding.tables import TABLES, SeedTable
 
 _BY_NAME = {table.name: table for table in TABLES}
@@ -55,28 +54,14 @@ class FileRow:
         self.problems.append(Problem(self.file, self.table.name, self.number, known_as + what, remedy))
 
 
-def seed_sets(folder: Path) -> list[str]:
-    """Return the names of the seed sets in `folder`: its sub-folders that hold TOML files."""
-    return sorted({file.parent.name for file in folder.glob("*/*.toml")})
-
-
-def set_folder(folder: Path, name: str) -> Path:
-    """Return the folder of the seed set `name`. Raises SeedError, listing those there are."""
-    known = seed_sets(folder)
-    if name not in known:
-        there = f"There are: {', '.join(known)}." if known else "There is none."
-        raise SeedError(
-            f'There is no seed set "{name}" in {folder}.',
-            remedy=f"{there} A seed set is a sub-folder with TOML files; LEGAL_STORE_SEEDS_DIR names the folder.",
-        )
-    return folder / name
-
-
 def read_files(folder: Path) -> tuple[list[FileRow], list[Problem]]:
     """Return the rows of all TOML files of `folder`, and what is wrong with the files themselves."""
     rows: list[FileRow] = []
     problems: list[Problem] = []
-    for path in sorted(folder.glob("*.toml")):
+    paths = sorted(folder.glob("*.toml"))
+    if not paths:
+        problems.append(Problem(str(folder), "", 0, "there is no TOML file", "A seed set is a folder with some."))
+    for path in paths:
         for name, entries in _parse(path, problems).items():
             rows += _rows_of(path.name, name, entries, problems)
     return rows, problems

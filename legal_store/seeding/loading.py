@@ -7,15 +7,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from peewee import SQL, PeeweeException, Tuple
 
 from legal_store.database import all_firms
 from legal_store.database.explain import statement_failure
 from legal_store.errors import SeedError
+from legal_store.production import refuse_production
 from legal_store.seeding.rows import SeedRow, SeedSet, read_seed_set
 from legal_store.seeding.tables import TABLES, SeedTable
+
+if TYPE_CHECKING:
+    from legal_store.config import Settings
 
 _LOCK = 7_236_110_942  # any number: taken by every seed, so that two at once do the work once
 
@@ -55,8 +59,16 @@ class SeedReport(NamedTuple):
         return any(table.created or table.put_back or table.relinked for table in self.tables)
 
 
-def seed(database: Any, folder: Path, *, name: str = "demo", today: date | None = None) -> SeedReport:
-    """Write the rows of the seed set `name` of `folder` that the database does not have, in one transaction.
+def seed(
+    database: Any,
+    folder: Path,
+    *,
+    name: str = "demo",
+    today: date | None = None,
+    guarded_by: Settings | None = None,
+) -> SeedReport:
+    """Write the rows of the seed set `name` of `folder`, or of a plugin, that the database does not have, in one
+    transaction.
 
     A row is found again by the id that seeding gave it, else by its natural key; a found row is never changed,
     so edits of users stay, and a seed on a later day moves no date. Relative dates count from `today`, by
@@ -64,13 +76,19 @@ def seed(database: Any, folder: Path, *, name: str = "demo", today: date | None 
     before, else as created. A reference that PostgreSQL cleared when its row was deleted is set again when that
     row is put back, except in append-only tables. Two seeds at once wait for each other.
 
-    Raises SeedError: all problems of the files before anything is written, or what PostgreSQL refused, with
-    nothing kept.
+    With the settings `guarded_by`, a production database that holds rows of anybody else is left alone.
+
+    Raises WrongUseError for a set that is not there, RefusedError by that guard, and SeedError: all problems of the
+    files before anything is written, or what PostgreSQL refused, with nothing kept.
     """
-    seed_set = read_seed_set(folder, name, _moment(today))
-    loading = _Loading(database, seed_set)
+    return write_set(database, read_seed_set(folder, name, _moment(today)), guarded_by=guarded_by)
+
+
+def write_set(database: Any, seed_set: SeedSet, *, guarded_by: Settings | None = None) -> SeedReport:
+    """Write the rows of a set that was read. Else as `seed`."""
+    loading = _Loading(database, seed_set, guarded_by)
     try:
-        with all_firms(reason=f"seed set {name}"), database.atomic():
+        with all_firms(reason=f"seed set {seed_set.name}"), database.atomic():
             return loading.run()
     except PeeweeException as error:
         raise _refused(error, loading.step) from error
@@ -93,6 +111,7 @@ class _Loading:
 
     database: Any
     seed_set: SeedSet
+    guarded_by: Settings | None
     ids: dict[uuid.UUID, uuid.UUID] = field(default_factory=dict)
     found: set[uuid.UUID] = field(default_factory=set)
     seeded_before: bool = False
@@ -103,6 +122,8 @@ class _Loading:
         self.database.execute_sql("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         for table, rows in self._tables("Looking for seeded rows of"):
             self._find(table, rows)
+        if self.guarded_by is not None:
+            self._refuse_production_of_others(self.guarded_by)
         for table, rows in self._tables("Seeding"):
             self._insert(table, [row for row in rows if row.id not in self.found])
         for table, rows in self._tables("Restoring references of"):
@@ -115,6 +136,17 @@ class _Loading:
             if rows := self.seed_set.rows[table.name]:
                 self.step = f"{step} {table.name}"
                 yield table, rows
+
+    def _refuse_production_of_others(self, settings: Settings) -> None:
+        for table in TABLES:
+            own = [row.id for row in self.seed_set.rows[table.name]]
+            found = self.database.execute_sql(
+                f'SELECT EXISTS (SELECT FROM "{table.name}" WHERE id <> ALL (%s::uuid[]))',  # noqa: S608 (our models)
+                (own,),
+            )
+            if found.fetchone() == (True,):
+                doing = f'Adding the seed set "{self.seed_set.name}" to a database that holds other rows'
+                return refuse_production(f"{doing} (in {table.name})", settings)
 
     def _find(self, table: SeedTable, rows: tuple[SeedRow, ...]) -> None:
         by_id, by_key = self._present(table, rows)

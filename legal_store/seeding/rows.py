@@ -18,7 +18,8 @@ from typing import Any
 
 from legal_store.errors import SeedError
 from legal_store.schema.fields import ListField
-from legal_store.seeding.files import FileRow, Problem, read_files, set_folder, suggest
+from legal_store.seeding.files import FileRow, Problem, read_files, suggest
+from legal_store.seeding.sets import find_set
 from legal_store.seeding.tables import TABLES, SeedTable
 from legal_store.seeding.values import to_value
 
@@ -45,11 +46,17 @@ class SeedSet:
 
 
 def read_seed_set(folder: Path, name: str, now: datetime) -> SeedSet:
-    """Read and check the seed set `name` of `folder`, relative dates counted from `now`. No server is asked.
+    """Read and check the seed set `name` of `folder` or of a plugin, relative dates counted from `now`. No server is
+    asked.
 
-    Raises SeedError that names every problem of every file, with its remedy.
+    Raises WrongUseError when there is no such set, SeedError that names every problem of every file with its remedy.
     """
-    rows, problems = read_files(set_folder(folder, name))
+    return read_set_in(find_set(folder, name), name, now)
+
+
+def read_set_in(folder: Path, name: str, now: datetime) -> SeedSet:
+    """Read and check the files of `folder`, a seed set that is called `name`. Raises SeedError as read_seed_set."""
+    rows, problems = read_files(folder)
     _Checker(rows, now).run()
     problems += [problem for row in rows for problem in row.problems]
     if problems:

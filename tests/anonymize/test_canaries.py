@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from legal_store.anonymize import Rules, anonymize, new_key
-from legal_store.anonymize.proof import Traces
 from legal_store.anonymize.rules import Rule
 from legal_store.anonymize.text import valid_cnp, valid_cui, valid_iban
+from legal_store.anonymize.traces import Traces
 from legal_store.errors import LeakError
 from tests.anonymize.conftest import run
 from tests.anonymize.disguises import CNP, EMAIL, IBAN, PERSON, PHONE, canaries
@@ -51,8 +51,8 @@ def plant_known(connection: Any) -> None:
 def known_traces() -> Traces:
     traces = Traces()
     for value in (EMAIL, PHONE, CNP, IBAN):
-        traces.add(value)
-    traces.add(PERSON, names=True)
+        traces.add(value, "a.b")
+    traces.add(PERSON, "a.b", names=True)
     return traces
 
 
@@ -64,7 +64,7 @@ def test_each_disguise_is_recognised(what: str, text: str) -> None:
 @pytest.mark.parametrize("before", ["é", "„", "中文", "Иван", "\U0001d518\U00010348"])
 def test_a_name_is_found_behind_characters_of_every_width(before: str) -> None:
     traces = Traces()
-    traces.add_row(PERSON.split())
+    traces.add_row(PERSON.split(), "a")
     squashed_name = PERSON.replace(" ", "")
     assert traces.found_in(f"{before}{squashed_name}") and not traces.found_in(f"{before}{squashed_name[:-1]}")
 
@@ -135,21 +135,67 @@ def kept(rules: Rules, table: str, columns: Iterable[str]) -> Rules:
     return rules._replace(columns={**rules.columns, **listed})
 
 
-@pytest.mark.parametrize(
-    ("place", "statement"),
-    [
-        ("comments", "COMMENT ON TABLE cases IS 'ask Ștefănel Brâncovici'"),
-        ("functions", "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $$ SELECT 'Stefanel Brancovici' $$"),
-        ("views", "CREATE VIEW v AS SELECT * FROM cases WHERE title = 'Stefanel Brancovici'"),
-        ("defaults", "ALTER TABLE cases ALTER court_name SET DEFAULT 'Stefanel Brancovici'"),
-        ("_migrations", "UPDATE _migrations SET migration_name = 'stefanel_brancovici'"),
+OUTSIDE = {
+    "comments": ["COMMENT ON TABLE cases IS 'ask Ștefănel Brâncovici'"],
+    "functions": [
+        "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $$ SELECT 'Stefanel Brancovici' $$",
+        "CREATE FUNCTION g() RETURNS text LANGUAGE sql RETURN 'Stefanel Brancovici'",
+        "CREATE FUNCTION h(who text DEFAULT 'Stefanel Brancovici') RETURNS text LANGUAGE sql AS $$ SELECT who $$",
+        "CREATE FUNCTION t() RETURNS trigger LANGUAGE plpgsql SET a.b = 'Brancovici' AS $$ BEGIN RETURN NEW; END $$",
     ],
-)
-def test_a_canary_is_found_outside_of_tables(demo: Any, rules: Rules, place: str, statement: str) -> None:
+    "views": ["CREATE VIEW v AS SELECT * FROM cases WHERE title = 'Stefanel Brancovici'"],
+    "types": ["CREATE DOMAIN d AS text DEFAULT 'Brancovici'", "CREATE TYPE e AS ENUM ('Stefanel Brancovici')"],
+    "triggers, policies and publications": [
+        "CREATE TRIGGER t AFTER UPDATE ON cases FOR EACH ROW WHEN (NEW.title = 'Brancovici') EXECUTE FUNCTION t()",
+        "CREATE POLICY p ON cases FOR INSERT WITH CHECK (title = 'Stefanel Brancovici')",
+    ],
+    "defaults, constraints and indexes": ["ALTER TABLE cases ALTER court_name SET DEFAULT 'Stefanel Brancovici'"],
+    "extended statistics": ["CREATE STATISTICS s ON (title || 'Brancovici'), title FROM cases"],
+    "foreign servers": [
+        "CREATE FOREIGN DATA WRAPPER w",
+        "CREATE SERVER r FOREIGN DATA WRAPPER w OPTIONS (host 'stefanel-brancovici')",
+    ],
+    # in capitals: the file of settings is of the whole server, and another test searches it
+    "settings": [
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET a.c = %L', current_database(), 'BRANCOVICI'); END $$",
+    ],
+    "_migrations": ["UPDATE _migrations SET migration_name = 'stefanel_brancovici'"],
+}
+
+
+def test_a_canary_is_found_everywhere_outside_of_tables(demo: Any, rules: Rules) -> None:
     plant_known(demo)
-    run(demo, statement)
-    with pytest.raises(LeakError, match=place):
+    planted = {place: sum("rancovici" in statement.lower() for statement in each) for place, each in OUTSIDE.items()}
+    planted["comments"], planted["_migrations"] = 1, run(demo, "SELECT count(*) FROM _migrations")[0][0]
+    for statement in (statement for each in OUTSIDE.values() for statement in each):
+        run(demo, statement)
+    with pytest.raises(LeakError) as caught:
         anonymize(demo, rules, new_key())
+    assert [place for place, cells in planted.items() if f"- {place}: {cells} cells" not in str(caught.value)] == []
+
+
+HIDDEN = {
+    "party": "('Ștefănel Brâncovici', 744918273)::real_estate_party",
+    "bytes": r"'\xff00'::bytea || convert_to('cu Ștefănel Brâncovici', 'UTF8') || '\x00ff81'::bytea",
+    "older_bytes": "convert_to('Semnat de Brâncovici la Cluj', 'WIN1250')",
+    "of_a_masked_uuid": "(SELECT 'user ' || azure_ad_id || ' not found' FROM users LIMIT 1)",
+    "of_a_masked_address": "'from 10.20.30.40, refused'",
+    "of_a_masked_bigint": f"'nr. {CNP}'",
+    "of_a_masked_name": "'la s.b@avocati-brasov.ro'",
+}
+
+
+def test_a_value_is_found_in_types_and_from_types_that_hide_it(demo: Any, rules: Rules) -> None:
+    plant_known(demo)
+    run(demo, "CREATE TYPE real_estate_party AS (name text, phone bigint)")
+    run(demo, f"CREATE TABLE holders AS SELECT {', '.join(f'{value} AS {name}' for name, value in HIDDEN.items())}")
+    run(demo, "CREATE TABLE secrets (address inet, number bigint, label name)")
+    run(demo, f"INSERT INTO secrets VALUES ('10.20.30.40/8', {CNP[:3]}, 's.b@avocati-brasov.ro'), (NULL, {CNP}, NULL)")
+    nulled = {("secrets", name): Rule("secrets", name, "null", {}) for name in ("address", "number", "label")}
+    listed = kept(rules, "holders", HIDDEN)
+    with pytest.raises(LeakError) as caught:
+        anonymize(demo, listed._replace(columns={**listed.columns, **nulled}), new_key())
+    assert [name for name in HIDDEN if f"- holders.{name}: 1 cells" not in str(caught.value)] == []
 
 
 def test_no_canary_survives_in_any_masked_place_or_in_the_raw_files(demo: Any, demo_url: str, rules: Rules) -> None:

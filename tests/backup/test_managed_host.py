@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 
 from legal_store.backup import MasterKey, make_backup, verify
@@ -16,7 +17,18 @@ from legal_store.embedded.privileges import choose_route
 from legal_store.embedded.processes import server_environment
 from legal_store.embedded.server import free_port
 from legal_store.errors import ServerUnavailableError
-from legal_store.restore import RestorePlan, drill, find_source, restore, undo
+from legal_store.restore import (
+    RestorePlan,
+    databases,
+    drill,
+    drop_abandoned,
+    drop_previous,
+    find_source,
+    previous_databases,
+    restore,
+    undo,
+)
+from legal_store.restore.databases import STAGED, mark, name_for, server
 from tests.backup.conftest import contents, execute
 
 PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
@@ -74,8 +86,6 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
 
 def _wait(parameters: dict[str, Any], server: subprocess.Popen[bytes]) -> None:
     import time
-
-    import psycopg2
 
     for _ in range(200):
         assert server.poll() is None
@@ -164,3 +174,37 @@ def test_an_error_of_the_server_is_not_taken_for_the_harmless_one(remote: dict[s
     source.check = lambda progress=None: None  # type: ignore[method-assign,assignment]
     with pytest.raises(RestoreError, match="syntax error"):
         restore(RestorePlan(source=source, parameters=remote, environment="staging", typed="firm"))
+
+
+def test_the_database_from_which_others_are_renamed_is_swapped_as_well(
+    host: dict[str, Any], remote: dict[str, Any], store: LocalStore
+) -> None:
+    """The live database is `postgres`, to which everything else connects for renaming."""
+    execute(host, "CREATE TABLE laws (id integer PRIMARY KEY); INSERT INTO laws VALUES (1), (2)")
+    made = make_backup(host, [store], environment="staging", codec="zstd").manifest
+    execute(host, "TRUNCATE laws")
+    source = find_source(made.name, store, None)
+    with psycopg2.connect(**{**host, "application_name": "a service"}):
+        report = restore(RestorePlan(source=source, parameters=host, environment="staging", typed="postgres"))
+    assert execute(host, "SELECT count(*) FROM laws") == [(2,)]
+    undo(host, typed="postgres")
+    assert execute(host, "SELECT count(*) FROM laws") == [(0,)]
+    assert drop_abandoned(remote) == []
+    (previous,) = previous_databases(remote)
+    assert previous.of == "postgres" != report.previous
+    drop_previous(remote, previous.name)
+
+
+def test_what_a_killed_restore_left_is_dropped_by_those_of_other_databases(
+    host: dict[str, Any], remote: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless it is at work: its lock is found wherever it was taken."""
+    monkeypatch.setattr(databases, "_LOCK_SECONDS", 0.1)
+    left = name_for("postgres", STAGED)
+    with server(host) as opened:
+        opened.create(left, None, mark(STAGED, "postgres", "test"))
+        with opened.locked("postgres") as dropped:
+            assert dropped == [left]
+            opened.create(left, None, mark(STAGED, "postgres", "test"))
+            assert drop_abandoned(remote) == []
+    assert drop_abandoned(remote) == [left]

@@ -69,6 +69,7 @@ def test_owner_grants_settings_and_comment_of_the_database_are_carried_over(
         ALTER DATABASE {name} SET search_path = public, "Schemă cu spații";
         ALTER DATABASE {name} SET legal_store.environment = 'it''s a test';
         ALTER ROLE legal_store_service IN DATABASE {name} SET work_mem = '7MB';
+        ALTER ROLE legal_store_service IN DATABASE {name} SET search_path = '';
         ALTER DATABASE {name} CONNECTION LIMIT 77;
         COMMENT ON DATABASE {name} IS 'ours';
         REVOKE CONNECT ON DATABASE {name} FROM PUBLIC;
@@ -89,7 +90,7 @@ def test_owner_grants_settings_and_comment_of_the_database_are_carried_over(
     assert execute(live, facts) == before
 
 
-@pytest.mark.parametrize("arguments", [["--format=custom"], ["--format=directory", "--jobs=2"]])
+@pytest.mark.parametrize("arguments", [["--format=custom"], ["--format=directory", "--jobs=2"], ["--format=tar"]])
 def test_archives_that_pg_dump_made_are_restored(
     live: dict[str, Any], store: LocalStore, tmp_path: Any, arguments: Any
 ) -> None:
@@ -124,10 +125,10 @@ def test_sql_files_are_restored_only_when_trusted(
 
 
 def test_commands_planted_in_an_sql_file_do_not_run(live: dict[str, Any], store: LocalStore, tmp_path: Any) -> None:
-    """psql stops at the first one after the dump's own \\restrict, and the live database stays."""
+    """They are refused before psql is started, which would stop at them as well."""
     import subprocess
 
-    from legal_store.errors import RestoreError
+    from legal_store.restore.databases import server
 
     program = clients("pg_dump")[0].path
     text = subprocess.run([program], env=child_environment(live), check=True, capture_output=True, text=True).stdout
@@ -136,10 +137,12 @@ def test_commands_planted_in_an_sql_file_do_not_run(live: dict[str, Any], store:
     begin, middle, end = text.partition("SET statement_timeout = 0;")
     file.write_text(f"{begin}\\! touch {victim}\n{middle}{end}")
     before = contents(live)
-    with pytest.raises(RestoreError):
+    with pytest.raises(RefusedError, match="is a command to psql itself"):
         restore(_plan(live, find_source(str(file), store, None, trust_sql=True)))
     assert not victim.exists()
     assert differences(before, contents(live)) == []
+    with server(live) as opened:
+        assert [found for found in opened.marked() if found.of == live["dbname"]] == []
 
 
 def test_one_backup_can_go_to_two_stores_at_once(live: dict[str, Any], store: LocalStore, tmp_path: Any) -> None:

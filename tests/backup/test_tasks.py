@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -18,6 +19,7 @@ from legal_store.backup.clients import child_environment, clients
 from legal_store.backup.comparing import differences
 from legal_store.backup.stores.local import LocalStore
 from legal_store.config import Url
+from legal_store.ops.restore import asked
 from legal_store.restore.databases import mark, server
 from tests.backup.conftest import contents, execute
 from tests.backup.samples import put, sample_manifest
@@ -183,13 +185,42 @@ def test_prune_drops_what_was_put_aside_of_this_database_only(
     assert left == names[1:]
 
 
-def test_a_key_in_the_folder_of_the_backups_is_refused(person: Invoke, tmp_path: Path) -> None:
+def test_a_key_in_the_folder_of_the_backups_is_refused(person: Invoke, live: dict[str, Any], tmp_path: Path) -> None:
     finished = _done(person("backup.keygen", "--file", str(tmp_path / "backups" / "key")), 2)
     assert "gets both" in finished.stderr
     (tmp_path / "backups").mkdir()
     generate_key(tmp_path / "backups" / "key")
     finished = _done(person("backup", "--encrypt", "--key-file", str(tmp_path / "backups" / "key")), 2)
     assert "gets both" in finished.stderr
+
+    (tmp_path / "backups" / "key").rename(tmp_path / "key")
+    _done(person("backup", "--encrypt", "--key-file", "~/key", HOME=tmp_path))
+    (tmp_path / "key").rename(tmp_path / "backups" / "key")
+    restore = ("restore", "--latest", "--confirm", live["dbname"], "--key-file")
+    assert "gets both" in _done(person(*restore, str(tmp_path / "backups" / "key")), 2).stderr
+    (tmp_path / "backups" / "key").rename(tmp_path / "key")
+    _done(person(*restore, "~/key", HOME=tmp_path))
+
+
+def test_a_drill_elsewhere_demands_tls_as_everything_does(person: Invoke, cluster: Cluster) -> None:
+    url = cluster.tcp_url("postgres")
+    _done(person("backup"))
+    bare = url.replace("?sslmode=disable", "")
+    finished = _done(person("backup.drill", LEGAL_STORE_DRILL_URL=bare), 3)
+    assert "SSL" in finished.stderr
+    assert str(cluster.tcp_parameters["password"]) not in finished.stderr
+    assert "proven" in _done(person("backup.drill", LEGAL_STORE_DRILL_URL=url)).stdout
+
+
+def test_nothing_typed_at_the_prompt_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-D: the terminal gives an end of file."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    assert asked("name", "backup") is None
 
 
 def test_the_recipe_of_the_documents_opens_an_encrypted_backup_without_us(live: dict[str, Any], tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
+import pytest
 
 from legal_store.config import Settings, Url
+from legal_store.generating import generate
 from legal_store.generating.market import Catalogue, Market
 from legal_store.generating.plan import make_plan
 from legal_store.generating.recipe import Recipe, read_recipe
@@ -44,6 +46,35 @@ def query(url: Url, statement: Any, values: Any = None) -> list[Any]:
     with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
         cursor.execute(statement, values)
         return list(cursor.fetchall())
+
+
+class CutError(Exception):
+    """Ends a load in the middle, as Ctrl-C does."""
+
+
+def half_loaded(url: Url, folder: Path, **size: int) -> None:
+    """Load until the first rows are there, and leave it at that."""
+
+    def cut(stage: str, done: int, total: int) -> None:
+        if stage == "rows" and done:
+            raise CutError
+
+    with pytest.raises(CutError):
+        generate(settings_for(url), folder, **size, progress=cut)
+
+
+def short_recipe(folder: Path) -> Path:
+    """A copy of the recipe with short contents: making rows again and again is what takes time in tests."""
+    copy = copied_recipe(folder)
+    recipe = copy / "recipe.toml"
+    usual = recipe.read_text()
+    short = usual.replace(
+        "{ median = 1300, spread = 1.1, lowest = 260, highest = 45000 }",
+        "{ median = 280, spread = 0.1, lowest = 260, highest = 400 }",
+    )
+    assert short != usual
+    recipe.write_text(short)
+    return copy
 
 
 def fingerprint(url: Url) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import psycopg2
@@ -10,8 +11,9 @@ import pytest
 
 from legal_store.config import Url
 from legal_store.errors import RefusedError, ServerUnavailableError, WrongUseError
-from legal_store.generating import generate, indexes, ledger
+from legal_store.generating import GenerateReport, generate, indexes, ledger
 from legal_store.generating.loading import is_worth_rebuilding
+from legal_store.generating.locks import Patience
 from legal_store.generating.tables import CATALOGUE, COLUMNS
 from legal_store.models.declared import SCHEMA
 from legal_store.schema.catalog import differences, read_catalog
@@ -130,9 +132,38 @@ def test_running_again_does_nothing(loaded: Any) -> None:
 
 def test_another_size_of_the_same_seed_is_refused(url: Url) -> None:
     before = fingerprint(url)
-    with pytest.raises(WrongUseError, match="generated with seed 1, of another size"):
+    with pytest.raises(WrongUseError, match=r"firms of seed 1, but not .*firm \w+ has [\d,]+ rows instead of [\d,]+"):
         generate(settings_for(url), SYNTHETIC, rows=ROWS + 1)
+    with pytest.raises(WrongUseError, match="made by another recipe or size"):
+        generate(settings_for(url), SYNTHETIC, rows=ROWS - 6000)
     assert fingerprint(url) == before
+
+
+def test_another_recipe_of_the_same_seed_is_refused(database_url: Url, tmp_path: Path) -> None:
+    generate(settings_for(database_url), SYNTHETIC, rows=1000)
+    folder = copied_recipe(tmp_path)
+    recipe = folder / "recipe.toml"
+    for old, new in (("history_years = 6", "history_years = 7"), ("usage_log_share = 0.", "usage_log_share = 0.1")):
+        assert old in recipe.read_text()
+        recipe.write_text(recipe.read_text().replace(old, new))
+        with pytest.raises(WrongUseError, match="made by another recipe or size"):
+            generate(settings_for(database_url), folder, rows=1000)
+    assert query(database_url, "SELECT count(*) FROM firms") == [(1,)]
+
+
+def test_what_others_added_to_the_firms_does_not_matter_and_what_they_deleted_does(database_url: Url) -> None:
+    def again() -> GenerateReport:
+        return generate(settings_for(database_url), SYNTHETIC, rows=3000, firms=3)
+
+    made = again()
+    query(database_url, "INSERT INTO clients (firm_id, name) SELECT id, 'C' FROM firms RETURNING id; COMMIT; SELECT 1")
+    found = again()
+    assert (found.already_there, found.added, found.content_hash) == (True, 3, None)
+    assert dict(found.tables) == {**dict(made.tables), "clients": dict(made.tables)["clients"] + 3}
+    middle = "(SELECT id FROM firms ORDER BY (SELECT count(*) FROM users u WHERE u.firm_id = firms.id), id LIMIT 1)"
+    query(database_url, f"DELETE FROM tasks WHERE firm_id = {middle} RETURNING id; COMMIT; SELECT 1")
+    with pytest.raises(WrongUseError, match=r"firm \w{32} has [\d,]+ rows instead of"):
+        again()
 
 
 def test_another_seed_adds_its_firms_without_touching_the_indexes(database_url: Url) -> None:
@@ -168,7 +199,8 @@ def test_indexes_taken_away_are_put_back_exactly(database_url: Url) -> None:
         with connection, connection.cursor() as cursor:
             removed = ledger.read_removed(cursor)
             assert len(read_catalog(connection)) < len(before) - 50
-        indexes.put_back(psycopg2.extensions.parse_dsn(database_url), removed, lambda item: None)
+        patience = Patience(5, print)
+        indexes.put_back(psycopg2.extensions.parse_dsn(database_url), removed, patience, lambda item: None)
         assert differences(before, read_catalog(connection)) == []
         with connection, connection.cursor() as cursor:
             assert ledger.read_removed(cursor) == []
@@ -184,7 +216,7 @@ def test_a_production_database_with_rows_is_refused(cluster: Cluster, template: 
             query(url, f"ALTER DATABASE {name} SET legal_store.environment = 'production'; COMMIT; SELECT 1")
         marked = Url(f"{url}&application_name=production") if sign == "url" else url
         settings = settings_for(marked, LEGAL_STORE_ENV="production" if sign == "setting" else "development")
-        with pytest.raises(RefusedError, match=r"where skills holds rows, is refused, this is production: .+"):
+        with pytest.raises(RefusedError, match=r"holds rows \(in skills\) is refused, this is production: .+"):
             generate(settings, SYNTHETIC, rows=1000)
         assert query(url, "SELECT count(*) FROM firms") == [(0,)]
     finally:

@@ -49,3 +49,9 @@ def test_a_few_firms_are_big_and_many_are_small() -> None:
 def test_a_size_that_cannot_be_divided_is_refused(firms: int | None, rows: int | None) -> None:
     with pytest.raises(WrongUseError, match="too few"):
         make_plan(recipe(), seed=1, firms=firms, rows=rows)
+
+
+@pytest.mark.parametrize(("firms", "rows"), [(10**8, None), (None, 10**12), (10**6, 10**9)])
+def test_a_size_whose_plan_would_fill_the_memory_is_refused(firms: int | None, rows: int | None) -> None:
+    with pytest.raises(WrongUseError, match="too many for one load"):
+        make_plan(recipe(), seed=1, firms=firms, rows=rows)

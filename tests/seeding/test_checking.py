@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from legal_store.errors import SeedError
+from legal_store.errors import SeedError, WrongUseError
 from legal_store.seeding import SeedSet, read_seed_set
 
 NOW = datetime(2025, 11, 20, 10, 30)
@@ -134,11 +134,11 @@ def test_an_unknown_set_lists_those_there_are(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     for name in ("demo", "large"):
         (tmp_path / name / "a.toml").touch()
-    with pytest.raises(SeedError) as caught:
+    with pytest.raises(WrongUseError) as caught:
         read_seed_set(tmp_path, "dmo", NOW)
     assert 'no seed set "dmo"' in caught.value.message
     assert caught.value.remedy.startswith("There are: demo, large.")
-    with pytest.raises(SeedError, match="There is none"):
+    with pytest.raises(WrongUseError, match="There is none"):
         read_seed_set(tmp_path / "nowhere", "demo", NOW)
 
 

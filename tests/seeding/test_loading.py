@@ -274,7 +274,7 @@ def test_defaults_fill_what_a_file_leaves_out(database: Any, tmp_path: Path) -> 
     assert {client.name: client.contact_info for client in models.Client.select()} == {"C": {}, "D": {"phone": "07"}}
 
 
-def test_a_database_without_tables_is_told_from_wrong_data(empty_database: Url) -> None:
+def test_a_database_without_tables_is_told_from_wrong_data(template: str, empty_database: Url) -> None:
     db.configure(Settings.from_environ({"DATABASE_URL": empty_database}))
     with db.connection_context(), pytest.raises(SeedError, match="invoke migrate") as caught:
         seed(db, SEEDS)

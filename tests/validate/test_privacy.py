@@ -31,11 +31,26 @@ def test_an_anonymized_one_passes(connection: Any) -> None:
     assert outcome(connection)[0] is Status.PASS
 
 
-@pytest.mark.parametrize("text", ["ion@firma.ro", "CNP 1850312089019", "cont RO49AAAA1B31007593840000"])
+PERSONAL = ["ion@firma.ro", "ion@realexample.com", "CNP 1850312089019", "1850312 089019", "ro49aaaa1b31007593840000"]
+
+
+@pytest.mark.parametrize("text", PERSONAL)
 def test_what_is_personal_by_its_form_fails(connection: Any, text: str) -> None:
     marked(connection, "2026-01-01")
     connection.cursor().execute("UPDATE firms SET address = %s", (text,))
     assert outcome(connection) == (Status.FAIL, ("firms.address",))
+
+
+def test_tables_and_numbers_of_users_are_looked_at_too(connection: Any) -> None:
+    marked(connection, "2026-01-01")
+    cursor = connection.cursor()
+    cursor.execute("CREATE TABLE letters (user_id uuid, text text, cnp numeric(13), sent_at_ms bigint, note text)")
+    cursor.execute(
+        "INSERT INTO letters SELECT NULL, 'la ion@firma.ro', 1850312089019, 1700000000000 + 7919 * n,"
+        " md5(n::text) || ' ' || gen_random_uuid() FROM generate_series(1, 900) AS n"
+    )
+    cursor.execute("CREATE TABLE product (text text); INSERT INTO product VALUES ('ask office@anaf.ro')")
+    assert outcome(connection) == (Status.FAIL, ("letters.text", "letters.cnp"))
 
 
 def test_an_unfinished_run_fails(connection: Any) -> None:
