@@ -10,7 +10,7 @@ from legal_store.backup import manifest as facts
 from legal_store.backup.catalog import Listed, change, leftover_of, list_backups, load
 from legal_store.backup.keys import MasterKey
 from legal_store.backup.manifest import PROVEN, VERIFIED, Manifest, is_safety
-from legal_store.backup.noting import damage_noted, note
+from legal_store.backup.noting import failure_noted, note
 from legal_store.backup.progress import SILENT, Progress
 from legal_store.backup.reading import check_archive
 from legal_store.backup.retention import Candidate, Decision, Policy, decide
@@ -35,7 +35,7 @@ def verify(store: Store, name: str, master: MasterKey | None = None, *, progress
     """
     manifest = load(store, name, master)
     progress.step("verify")
-    with damage_noted(store, manifest, master, progress=progress):
+    with failure_noted(store, manifest, master, progress=progress):
         check_archive(store, manifest, master, progress=progress)
     progress.step("proof")
     return note(store, manifest, master, lambda known: known.with_proof(VERIFIED), progress)

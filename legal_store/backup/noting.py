@@ -10,7 +10,7 @@ from legal_store.backup.keys import MasterKey
 from legal_store.backup.manifest import VERIFIED, Manifest
 from legal_store.backup.progress import SILENT, Progress
 from legal_store.backup.stores import Store
-from legal_store.errors import DamagedBackupError, LegalStoreError
+from legal_store.errors import CheckFailedError, LegalStoreError
 
 
 def note(
@@ -29,7 +29,7 @@ def note(
 
 
 @contextmanager
-def damage_noted(
+def failure_noted(
     store: Store,
     manifest: Manifest,
     master: MasterKey | None,
@@ -37,10 +37,10 @@ def damage_noted(
     level: str = VERIFIED,
     progress: Progress = SILENT,
 ) -> Iterator[None]:
-    """Note the damage that the block finds on its way to `level`; its error goes on."""
+    """Note that the block found the backup damaged, or not to restore, on its way to `level`; its error goes on."""
     try:
         yield
-    except DamagedBackupError as error:
+    except CheckFailedError as error:
         why = error.message
         note(store, manifest, master, lambda known: known.with_failure(level, why), progress)
         raise

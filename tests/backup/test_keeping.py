@@ -151,6 +151,8 @@ def test_a_drill_that_finds_other_content_is_known_from_then_on(small: dict[str,
     with pytest.raises(CheckFailedError, match="not to what it was made of"):
         drill(store, made.name, small)
     assert "0 foreign keys hold instead of 7" in str(list_backups(store)[0].problem)
+    with pytest.raises(BackupError, match="no backup"):
+        latest(store)
     change(store, made.name, None, lambda known: dataclasses.replace(known, contents=made.contents))
     drill(store, made.name, small)
     assert list_backups(store)[0].good

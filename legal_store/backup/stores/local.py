@@ -81,7 +81,7 @@ class LocalStore(Store):
             return
         try:
             yield True
-            path.unlink()  # after a failure it stays, unlocked: a sign of what has to be cleaned up
+            path.unlink(missing_ok=True)  # after a failure it stays, unlocked: a sign of what has to be cleaned up
         finally:
             os.close(descriptor)
 
