@@ -122,10 +122,10 @@ def _taker(traces: Traces, item: Masked, names: bool) -> Callable[[str], None]:
 def _take_leaves(traces: Traces, text: str, item: Masked) -> None:
     """Take up what is in JSON, or in an array that was made JSON, each leaf as its rule says."""
     options = item.use.options
-    paths = options.get("paths") or {"*": options.get("items", "redact")}
+    rules = options.get("paths") or {"*": options.get("items", "redact")}
     try:
-        found = list(leaves(json.loads(text, parse_int=str), paths))
-    except RecursionError:  # then it is masked as a whole
+        found = list(leaves(json.loads(text, parse_int=str), rules))
+    except RecursionError:  # masked as a whole, too
         found = [("redact", text)]
     for rule, leaf in found:
         if rule == "free_text":

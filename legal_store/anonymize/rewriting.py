@@ -79,8 +79,8 @@ WHERE a.attrelid = %(table)s AND a.attnum > 0 AND NOT a.attisdropped AND a.attge
   AND NOT EXISTS (SELECT FROM pg_inherits WHERE %(table)s IN (inhparent, inhrelid))
 ORDER BY a.attlen < 0, a.attnum LIMIT 1
 """
-# primary keys stay, and so does what a foreign key refers to: their columns are keys, which are never masked;
-# without its replica identity, a table that is published could not be updated
+# primary keys stay, and so does what a foreign key refers to: their columns are keys, which are never masked; without
+# its replica identity, a table that is published could not be updated
 _INDEXES = """
 SELECT CASE WHEN k.oid IS NULL THEN format('DROP INDEX %%s', i.name)
             ELSE format('ALTER TABLE %%s DROP CONSTRAINT %%I', i.owner, k.conname) END,

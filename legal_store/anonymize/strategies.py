@@ -51,9 +51,9 @@ class Strategy(NamedTuple):
     `injective`: different values, or different rows, get different results. `longest` says how many characters a
     result may have, None that it is as long as the original. `words` are what it makes values of, which are no trace of
     anybody; those of a `pool` of names are somebody's, too, where a column is kept. `traces` says what of a column
-    leaves traces, and whether it is names, where that is not all of it. `merged` is an expression that is equal for the
-    values to which an injective strategy gives the same result all the same. Exactly one of `expression` and `convert`
-    is there; `convert` gets and returns JSON as its text.
+    leaves traces, and whether it is names, where that is not all of it. Exactly one of `expression` and `convert` is
+    there; `convert` gets and returns JSON as its text. `merged` is an expression that is equal for the values to which
+    an injective strategy gives the same result all the same.
     """
 
     name: str

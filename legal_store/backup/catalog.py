@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from legal_store.backup.keys import MasterKey
 from legal_store.backup.manifest import (
     CODEC_SUFFIXES,
     ENCRYPTED_SUFFIX,
-    KINDS,
     SUFFIX,
     Manifest,
     check_seal,
+    is_our_name,
     is_safety,
     read_manifest,
     write_manifest,
@@ -21,6 +21,7 @@ from legal_store.backup.manifest import (
 from legal_store.backup.stores import Store
 from legal_store.errors import BackupError, DamagedBackupError
 
+_MOST_TRIES = 20
 _DATA_SUFFIXES = tuple(suffix + end for suffix in CODEC_SUFFIXES.values() for end in ("", ENCRYPTED_SUFFIX))
 
 
@@ -44,13 +45,14 @@ def list_backups(store: Store, master: MasterKey | None = None) -> list[Listed]:
     """
     objects = store.objects()
     found = [_listed(store, name, objects, master) for name in objects if name.endswith(SUFFIX)]
-    return sorted(found, key=_newest_first)
+    return sorted(found, key=_age_and_name, reverse=True)
 
 
 def latest(store: Store, *, database: str | None = None, environment: str | None = None) -> Manifest:
     """Return the newest whole backup, of `database` and `environment` if they are given. An export is none.
 
-    The safety backups of restores are left out: they hold what somebody wanted to be rid of.
+    The safety backups of restores are left out: they hold what somebody wanted to be rid of. So are those that a
+    verify, a drill or a restore found damaged.
     Raises BackupError when there is none.
     """
     for listed in list_backups(store):
@@ -83,12 +85,25 @@ def load(store: Store, name: str, master: MasterKey | None = None) -> Manifest:
     return manifest
 
 
-def save(store: Store, manifest: Manifest, master: MasterKey | None) -> None:
-    """Write a changed manifest over the one there was. Needs the key where the backup is encrypted."""
-    data_key = manifest.data_key(master) if manifest.encryption and master else None
-    if manifest.encryption and data_key is None:
-        raise BackupError(f"The manifest of {manifest.name} can be changed only with its key.")
-    store.replace(manifest.file_name, write_manifest(manifest, data_key))
+def change(store: Store, name: str, master: MasterKey | None, edit: Callable[[Manifest], Manifest]) -> Manifest:
+    """Write what `edit` makes of the manifest of `name` over it, and return that. Needs the key of an encrypted one.
+
+    What others change at the same time is lost on neither side: then `edit` is called again, with what they wrote.
+    Raises BackupError, also when the backup was deleted meanwhile; DamagedBackupError.
+    """
+    for _ in range(_MOST_TRIES):
+        file_name = name + SUFFIX
+        content = store.read(file_name)
+        manifest = read_manifest(content, file_name)
+        if manifest.encryption and master is None:
+            raise BackupError(f"The manifest of {name} can be changed only with its key.")
+        data_key = manifest.data_key(master) if manifest.encryption and master else None
+        if data_key:
+            check_seal(content, manifest, data_key)
+        changed = edit(manifest)
+        if store.exchange(file_name, content, write_manifest(changed, data_key)):
+            return changed
+    raise BackupError(f"The manifest of {name} is being changed by others all the time.", remedy="Try again later.")
 
 
 def base_name(name: str) -> str:
@@ -99,10 +114,13 @@ def base_name(name: str) -> str:
     return name
 
 
-def belongs(name: str, objects: Mapping[str, int]) -> bool:
-    """Say whether an object has a purpose: all but the data of a backup whose manifest was never written."""
-    is_data = name.startswith(tuple(f"{kind}-" for kind in KINDS)) and name.endswith(_DATA_SUFFIXES)
-    return not is_data or base_name(name) + SUFFIX in objects
+def leftover_of(name: str, objects: Mapping[str, int]) -> str | None:
+    """Return the name of the backup of ours whose data or manifest `name` is, if that backup has no manifest.
+
+    It was never finished then, or is deleted. None for whatever else lies there: it is not ours.
+    """
+    base = base_name(name)
+    return base if base != name and is_our_name(base) and base + SUFFIX not in objects else None
 
 
 def _listed(store: Store, file_name: str, objects: Mapping[str, int], master: MasterKey | None) -> Listed:
@@ -115,7 +133,9 @@ def _listed(store: Store, file_name: str, objects: Mapping[str, int], master: Ma
         _check_data(manifest, objects)
     except DamagedBackupError as error:
         return Listed(store.url, base_name(file_name), manifest, error.message)
-    return Listed(store.url, manifest.name, manifest, None)
+    failure = manifest.failure
+    problem = f"it was found damaged at {failure.at[:16]}: {failure.why}" if failure else None
+    return Listed(store.url, manifest.name, manifest, problem)
 
 
 def _check_data(manifest: Manifest, objects: Mapping[str, int]) -> None:
@@ -128,6 +148,6 @@ def _check_data(manifest: Manifest, objects: Mapping[str, int]) -> None:
         )
 
 
-def _newest_first(listed: Listed) -> tuple[float, str]:
-    moment = listed.manifest.created if listed.manifest else datetime.min
-    return (-moment.timestamp() if listed.manifest else float("inf"), listed.name)
+def _age_and_name(listed: Listed) -> tuple[datetime, str]:
+    """By this they are sorted; unreadable ones are older than all others."""
+    return (listed.manifest.created if listed.manifest else datetime.min.replace(tzinfo=UTC), listed.name)

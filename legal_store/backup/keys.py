@@ -93,9 +93,11 @@ def required_master_key(environ: Mapping[str, str] = os.environ, *, file: Path |
 def generate_key(path: Path, *, keyset: bool = False) -> MasterKey:
     """Write a new key to `path` (hex digits, or a Tink keyset in JSON), readable by its owner only, and return it.
 
-    Raises RefusedError where a file is there already: a lost key is a lost backup.
+    Its folder is made, for the owner only, where there is none. Raises RefusedError where a file is there already: a
+    lost key is a lost backup.
     """
     content = _new_keyset() if keyset else os.urandom(KEY_BYTES).hex().encode() + b"\n"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:

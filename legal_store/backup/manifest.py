@@ -15,13 +15,17 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from functools import lru_cache
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from legal_store.backup.encryption import CIPHER, DataKey
 from legal_store.backup.keys import MasterKey
 from legal_store.errors import DamagedBackupError
 
-FORMAT = 1
+FORMAT = 2
+FORMATS = (1, FORMAT)  # 1: contents are hashed as its snapshot.py did
+_BINDING = 1
 _SAFETY = "-before-restore"
 SUFFIX = ".manifest.json"
 
@@ -29,7 +33,8 @@ PG_DUMP, ZSTD, GZIP = "pg_dump", "zstd", "gzip"
 CODEC_SUFFIXES = {PG_DUMP: ".dump", ZSTD: ".dump.zst", GZIP: ".dump.gz"}
 ENCRYPTED_SUFFIX = ".enc"
 
-BACKUP, EXPORT = KINDS = ("backup", "export")
+BACKUP, EXPORT = "backup", "export"
+_NAME = re.compile(rf"({BACKUP}|{EXPORT})-[A-Za-z0-9_.]+-[A-Za-z0-9_.]+-[0-9]{{8}}-[0-9]{{6}}({_SAFETY})?")
 
 MADE, VERIFIED, PROVEN = "made", "verified", "proven"
 PROOF_LEVELS = (MADE, VERIFIED, PROVEN)
@@ -61,6 +66,8 @@ class Contents:
     foreign_keys: int
     roles: tuple[str, ...]
     migration_head: str | None
+    ledger_schema: str | None = None
+    """Where the migrations are written down. Settings of the database, search_path too, are restored later."""
 
     @property
     def largest_table(self) -> int:
@@ -100,6 +107,15 @@ class Proof:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Failure:
+    """The last try to reach a level of proof that showed damage; a good one of that level or a higher takes it away."""
+
+    level: str
+    at: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Export:
     """Marks an export: what is in it, who may read it (`import-anonymized` alone), and until when."""
 
@@ -132,6 +148,7 @@ class Manifest:
     pinned: str | None = None
     """Why `backup.prune` must keep it, if it must."""
     export: Export | None = None
+    failure: Failure | None = None
 
     @property
     def created(self) -> datetime:
@@ -151,15 +168,28 @@ class Manifest:
         return DataKey(master.unwrap(base64.b64decode(self.encryption.wrapped_key), self.bound_to()))
 
     def with_proof(self, level: str) -> Manifest:
-        """Return this manifest with `level` and the present time; a higher level that it had stays."""
-        if PROOF_LEVELS.index(self.proof.level) > PROOF_LEVELS.index(level):
+        """Return this manifest with `level` and the present time; a higher level that it had stays.
+
+        A failure at that level, or a lower one, is taken back.
+        """
+        failure = self.failure if self.failure and _is_above(self.failure.level, level) else None
+        proof = self.proof if _is_above(self.proof.level, level) else Proof(level=level, at=now_text())
+        return dataclasses.replace(self, proof=proof, failure=failure)
+
+    def with_failure(self, level: str, why: str) -> Manifest:
+        """Return this manifest with the note that it failed at `level` just now; a failure at a higher one stays."""
+        if self.failure and _is_above(self.failure.level, level):
             return self
-        return dataclasses.replace(self, proof=Proof(level=level, at=now_text()))
+        return dataclasses.replace(self, failure=Failure(level=level, at=now_text(), why=why))
+
+
+def _is_above(level: str, other: str) -> bool:
+    return PROOF_LEVELS.index(level) > PROOF_LEVELS.index(other)
 
 
 def binding(backup_id: str, name: str, database: str, codec: str) -> bytes:
     """Return the associated data of everything encrypted for one backup."""
-    return json.dumps(["legal_store backup", FORMAT, backup_id, name, database, codec]).encode()
+    return json.dumps(["legal_store backup", _BINDING, backup_id, name, database, codec]).encode()
 
 
 def wrapped(data_key: DataKey, master: MasterKey, bound_to: bytes) -> Encryption:
@@ -172,15 +202,18 @@ def data_file_name(name: str, codec: str, *, encrypted: bool) -> str:
     return name + CODEC_SUFFIXES[codec] + (ENCRYPTED_SUFFIX if encrypted else "")
 
 
-def backup_name(environment: str, database: str, moment: datetime, *, kind: str = BACKUP) -> str:
-    """Return {kind}-{env}-{database}-{YYYYmmdd-HHMMSS} in UTC; letters unfit for file names become `_`."""
-    fit = re.sub(r"[^A-Za-z0-9_.]", "_", database)
-    return f"{kind}-{environment}-{fit}-{moment.astimezone(UTC):%Y%m%d-%H%M%S}"
+def backup_name(environment: str, database: str, moment: datetime, *, kind: str = BACKUP, safety: bool = False) -> str:
+    """Return {kind}-{env}-{database}-{YYYYmmdd-HHMMSS} in UTC; letters unfit for file names become `_`.
+
+    `safety`: of what a restore is about to replace.
+    """
+    made_for, of = (re.sub(r"[^A-Za-z0-9_.]", "_", part) for part in (environment, database))
+    return f"{kind}-{made_for}-{of}-{moment.astimezone(UTC):%Y%m%d-%H%M%S}{_SAFETY if safety else ''}"
 
 
-def safety_name(environment: str, database: str, moment: datetime) -> str:
-    """Return the name of a backup that a restore makes of what it is about to replace."""
-    return backup_name(environment, database, moment) + _SAFETY
+def is_our_name(name: str) -> bool:
+    """Say whether `name` is one that backup_name() makes."""
+    return _NAME.fullmatch(name) is not None
 
 
 def is_safety(name: str) -> bool:
@@ -206,15 +239,15 @@ def read_manifest(content: bytes, file_name: str) -> Manifest:
         document = json.loads(content)
         if _text(document) != content:
             raise ValueError("its text is not canonical")
-        seal = document.pop("seal")
-        manifest = _manifest(document)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if document["format"] not in FORMATS:
+            raise ValueError(f"its format is {document['format']}, and this version reads {FORMAT} and older ones")
+        seal = str(document.pop("seal"))
+        manifest = _checked(_built(Manifest, document))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _damaged(file_name, f"it cannot be read ({_first_words(error)})") from None
-    if manifest.format != FORMAT:
-        raise _damaged(file_name, f"its format is {manifest.format}, and this version reads {FORMAT}")
     if manifest.file_name != file_name:
         raise _damaged(file_name, f"it is that of {manifest.name}")
-    if manifest.encryption is None and not hmac.compare_digest(seal, _seal(_text(document), None)):
+    if manifest.encryption is None and not _same(seal, _seal(_text(document), None)):
         raise _damaged(file_name, "its digest is wrong")
     return manifest
 
@@ -222,8 +255,8 @@ def read_manifest(content: bytes, file_name: str) -> Manifest:
 def check_seal(content: bytes, manifest: Manifest, data_key: DataKey) -> None:
     """Raise DamagedBackupError unless the manifest of an encrypted backup was sealed by its data key."""
     document = json.loads(content)
-    seal = document.pop("seal")
-    if not hmac.compare_digest(seal, _seal(_text(document), data_key)):
+    seal = str(document.pop("seal"))
+    if not _same(seal, _seal(_text(document), data_key)):
         raise _damaged(manifest.file_name, "its seal is wrong")
 
 
@@ -231,32 +264,54 @@ def _seal(text: bytes, data_key: DataKey | None) -> str:
     return "hmac-sha256:" + data_key.seal(text) if data_key else "sha256:" + hashlib.sha256(text).hexdigest()
 
 
+def _same(seal: str, other: str) -> bool:
+    return hmac.compare_digest(seal.encode(errors="replace"), other.encode())
+
+
 def _text(document: dict[str, Any]) -> bytes:
     return (json.dumps(document, indent=1, ensure_ascii=True) + "\n").encode()
 
 
-def _manifest(document: dict[str, Any]) -> Manifest:
-    contents = document["contents"]
-    tables = tuple(TableFacts(**table) for table in contents["tables"])
-    encryption = document["encryption"]
-    if document["codec"] not in CODEC_SUFFIXES or document["proof"]["level"] not in PROOF_LEVELS:
+def _built(kind: Any, value: Any) -> Any:
+    """Return `value`, as JSON gives it, as the `kind` of an annotation. Raises ValueError where it is another."""
+    inner = get_args(kind)
+    if dataclasses.is_dataclass(kind):
+        kinds: dict[str, Any] = _kinds(kind)  # type: ignore[arg-type]
+        return kind(**{name: _built(kinds[name], item) for name, item in value.items()})  # type: ignore[operator]
+    if get_origin(kind) is UnionType:
+        return None if value is None else _built(inner[0], value)
+    if get_origin(kind) is tuple:
+        return tuple(_built(inner[0], item) for item in _instance(list, value))
+    if get_origin(kind) is dict:
+        return {name: _built(inner[1], item) for name, item in _instance(dict, value).items()}
+    return _instance(float | int if kind is float else kind, value)
+
+
+@lru_cache(maxsize=16)
+def _kinds(record: Any) -> dict[str, Any]:
+    return get_type_hints(record)
+
+
+def _instance(kind: Any, value: Any) -> Any:
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise ValueError(f"{str(value)[:40]!r} is not of the kind {getattr(kind, '__name__', kind)}")
+    return value
+
+
+def _checked(manifest: Manifest) -> Manifest:
+    """Return `manifest`. Raises ValueError where a value is none of those that we write."""
+    failed = [manifest.failure.level] if manifest.failure else []
+    if manifest.codec not in CODEC_SUFFIXES or not {manifest.proof.level, *failed} <= set(PROOF_LEVELS):
         raise ValueError("unknown codec or level of proof")
-    datetime.fromisoformat(document["created_at"])
-    if encryption:
-        base64.b64decode(encryption["wrapped_key"], validate=True)
-    export = document.get("export")
-    if export:
-        datetime.fromisoformat(export["expires_at"])
-    return Manifest(
-        **{
-            **document,
-            "source": Source(**document["source"]),
-            "contents": Contents(**{**contents, "tables": tables, "roles": tuple(contents["roles"])}),
-            "encryption": Encryption(**encryption) if encryption else None,
-            "proof": Proof(**document["proof"]),
-            "export": Export(**export) if export else None,
-        }
-    )
+    own_data = data_file_name(manifest.name, manifest.codec, encrypted=manifest.encryption is not None)
+    if manifest.data_file != own_data:
+        raise ValueError("its data file is not its own")
+    moments = [manifest.created_at, *([manifest.export.expires_at] if manifest.export else [])]
+    if any(datetime.fromisoformat(moment).tzinfo is None for moment in moments):
+        raise ValueError("a time without a zone")
+    if manifest.encryption:
+        base64.b64decode(manifest.encryption.wrapped_key, validate=True)
+    return manifest
 
 
 def _damaged(file_name: str, why: str) -> DamagedBackupError:

@@ -12,5 +12,8 @@ class Progress:
     def advance(self, done: int, total: int | None) -> None:
         """Say how many bytes of the current step are done, of an estimate that may be missing or too small."""
 
+    def note(self, text: str) -> None:
+        """Say what a person should know, though it stops nothing."""
+
 
 SILENT = Progress()

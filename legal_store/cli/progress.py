@@ -11,7 +11,15 @@ from legal_store.backup.progress import Progress
 from legal_store.cli.render import say
 
 
-class _Bar(Progress):
+class _Lines(Progress):
+    def step(self, name: str) -> None:
+        say(f"... {name}")
+
+    def note(self, text: str) -> None:
+        say(text)
+
+
+class _Bar(_Lines):
     def __init__(self, bar: Any) -> None:
         self._bar = bar
         self._task = bar.add_task("begin", total=None)
@@ -22,11 +30,6 @@ class _Bar(Progress):
     def advance(self, done: int, total: int | None) -> None:
         # an estimate that turns out too small is no longer shown as one
         self._bar.update(self._task, completed=done, total=total if total and total >= done else None)
-
-
-class _Lines(Progress):
-    def step(self, name: str) -> None:
-        say(f"... {name}")
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import invoke
 from invoke.exceptions import Exit
 
 from legal_store.cli.render import say
+from legal_store.cli.signals import ended_in_order, interrupted
 from legal_store.errors import ConfigurationError, LegalStoreError, WrongUseError
 
 
@@ -30,11 +31,12 @@ def task(name: str, **options: Any) -> Callable[[Callable[..., Any]], invoke.Tas
             if not _HELP_FLAGS.isdisjoint(value for value in (*args, *flags.values()) if isinstance(value, str)):
                 return _print_help(declared)
             try:
-                read_env_file(Path.cwd() / ".env")
-                _drop_what_a_killed_import_left()
-                return body(context, *args, **flags)
-            except KeyboardInterrupt:
-                raise Exit("Interrupted.", code=130) from None
+                with ended_in_order():
+                    read_env_file(Path.cwd() / ".env")
+                    _drop_what_a_killed_import_left()
+                    return body(context, *args, **flags)
+            except KeyboardInterrupt as error:
+                raise interrupted(error) from None
             except Exception as error:  # noqa: BLE001  (unknown ones are raised again)
                 raise _exit_for(error) from None
 

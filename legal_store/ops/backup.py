@@ -11,7 +11,7 @@ from legal_store.cli.render import print_json, print_table, say
 from legal_store.cli.task import task
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from legal_store.backup import Manifest, MasterKey, Store
 
@@ -75,8 +75,7 @@ def backup(
         made = report.manifest
         for store in stores if verify else []:
             made = read_back(store, made.name, key, progress=progress)
-    for left in report.cleaned_up:
-        say(f"removed what an interrupted run had left: {left}")
+    say_cleaned_up(report.cleaned_up)
     if json:
         print_json(report._replace(manifest=made))
         return
@@ -92,7 +91,7 @@ def _warn_of_unfinished_load(parameters: dict[str, Any]) -> None:
     from legal_store.generating import unfinished_load
 
     if (found := unfinished_load(parameters)) is not None:
-        say(f"warning: {found}; the backup holds the database as it is, and `invoke restore` asks whether it is meant.")
+        say(f"warning: {found}; so will what is restored from this backup (`invoke restore --unfinished-load`).")
         say(f"         {found.remedy}")
 
 
@@ -196,7 +195,8 @@ def drill(
         "keep-daily": "and the newest of so many days",
         "keep-weekly": "and of so many weeks",
         "keep-monthly": "and of so many months",
-        "previous-days": "drop databases that a restore put aside so many days ago",
+        "safety-days": "keep the safety backups of restores for so many days",
+        "previous-days": "drop what restores put aside of this database so many days ago",
         "store": _STORE,
         "key-file": _KEY,
         "yes": "delete; without it nothing is deleted",
@@ -209,6 +209,7 @@ def prune(
     keep_daily: int = 0,
     keep_weekly: int = 0,
     keep_monthly: int = 0,
+    safety_days: int = 30,
     previous_days: int = 7,
     store: str = "",
     key_file: str = "",
@@ -218,10 +219,13 @@ def prune(
     """Delete backups that have had their time, and databases that a restore put aside; a dry run until --yes."""
     from legal_store.backup import Policy
     from legal_store.backup import prune as thin_out
+    from legal_store.backup.retention import age_limit
 
-    policy = Policy(days=days, daily=keep_daily, weekly=keep_weekly, monthly=keep_monthly)
+    policy = Policy(days=days, safety_days=safety_days, daily=keep_daily, weekly=keep_weekly, monthly=keep_monthly)
+    previous_age = age_limit(previous_days)
     report = thin_out(_store(store), policy, master=_key(key_file), delete=yes)
-    previous = [] if store else _drop_previous(previous_days, yes)
+    previous = [] if store else _drop_previous(previous_age, yes)
+    say_cleaned_up(report.cleaned_up)
     if json:
         print_json({**report._asdict(), "previous_databases": previous})
         return
@@ -286,10 +290,21 @@ def rekey(context: Context, new_key_file: str, name: str = "", store: str = "", 
 
 
 def _store(url: str) -> Store:
+    """Return the store to look into. A folder that somebody named and that is not there is a slip."""
     from legal_store.backup import open_store
     from legal_store.config import settings
+    from legal_store.errors import BackupError
 
-    return open_store(url or str(settings().backup_dir))
+    opened = open_store(url or str(settings().backup_dir))
+    if url and "://" not in opened.url and not Path(opened.url).is_dir():
+        raise BackupError(f"There is no folder {opened.url}.", remedy="Name the folder or URL of the backups.")
+    return opened
+
+
+def say_cleaned_up(names: list[str]) -> None:
+    """Tell what was removed."""
+    for name in names:
+        say(f"removed what an interrupted run had left: {name}")
 
 
 def _key(key_file: str) -> MasterKey | None:
@@ -302,8 +317,8 @@ def _path(text: str) -> Path | None:
     return Path(text).expanduser() if text else None
 
 
-def _drop_previous(days: int, delete: bool) -> list[str]:
-    from datetime import UTC, datetime, timedelta
+def _drop_previous(age: timedelta, delete: bool) -> list[str]:
+    from datetime import UTC, datetime
 
     from legal_store.config import settings
     from legal_store.database.target import connection_parameters
@@ -312,7 +327,8 @@ def _drop_previous(days: int, delete: bool) -> list[str]:
 
     try:
         parameters = connection_parameters(settings())
-        old = expired(previous_databases(parameters), datetime.now(UTC), timedelta(days=days))
+        previous = [found for found in previous_databases(parameters) if found.of == parameters["dbname"]]
+        old = expired(previous, datetime.now(UTC), age)
     except (ConfigurationError, ServerUnavailableError) as error:
         say(f"databases put aside by restores were not looked for: {error.message}")
         return []

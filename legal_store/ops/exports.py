@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from invoke import Context
 
@@ -14,6 +11,7 @@ from legal_store.cli.masking import report_file, show_report
 from legal_store.cli.render import print_json
 from legal_store.cli.task import task
 from legal_store.ops.anonymize import empty_cache
+from legal_store.ops.backup import say_cleaned_up
 from legal_store.ops.restore import asked, show_gate
 
 if TYPE_CHECKING:
@@ -50,6 +48,7 @@ def export(context: Context, expires: int = 7, to: str = "", key_file: str = "",
             days=expires,
             progress=progress,
         )
+    say_cleaned_up(report.cleaned_up)
     if json:
         print_json(report)
         return
@@ -124,7 +123,6 @@ def import_anonymized(
         jobs=jobs or os.cpu_count() or 1,
     )
     with (
-        _ended_in_order(),
         report_file(report) as write_report,
         noted(settings().import_notes, parameters),
     ):
@@ -145,18 +143,3 @@ def _show(done: ImportReport) -> None:
     print(f"{restored.database} is now {restored.source}, masked; it took {restored.seconds} s.")
     if restored.previous:
         print(f"What it was before is kept as {restored.previous}: `invoke restore.undo` brings it back.")
-
-
-@contextmanager
-def _ended_in_order() -> Iterator[None]:
-    """Let a terminal that is closed, or a polite kill, end the block as an error does: what is half done is undone."""
-
-    def end(number: int, frame: Any) -> None:
-        raise SystemExit(128 + number)
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from invoke import Context
 
 from legal_store.cli.render import print_json, print_table, say
@@ -35,4 +37,5 @@ def serve_health(context: Context, host: str = "127.0.0.1", port: int = 8081) ->
 
     with health_server(host, port) as server:
         say(f"http://{host}:{server.server_port}/api/health/database (Ctrl-C stops)")
-        server.serve_forever()
+        with suppress(KeyboardInterrupt):  # the way it ends
+            server.serve_forever()

@@ -164,10 +164,7 @@ def asked(wanted: str, source: str) -> str | None:
 
 def _safety_backup(parameters: dict[str, Any], key: MasterKey | None, progress: Progress) -> Manifest:
     """Back up the live database and read the backup back, encrypted where there is a key."""
-    from datetime import UTC, datetime
-
     from legal_store.backup import make_backup, open_store, verify
-    from legal_store.backup.manifest import safety_name
     from legal_store.config import settings
 
     environment = settings().environment
@@ -178,7 +175,7 @@ def _safety_backup(parameters: dict[str, Any], key: MasterKey | None, progress: 
         environment=environment,
         codec="zstd",
         master=key,
-        name=safety_name(environment, str(parameters["dbname"]), datetime.now(UTC)),
+        safety=True,
         progress=progress,
     ).manifest
     return verify(store, made.name, key, progress=progress)

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from invoke import Context
-from invoke.exceptions import Exit
 
 from legal_store.cli.render import print_json, print_table, say
+from legal_store.cli.signals import interrupted
 from legal_store.cli.task import task
 
 if TYPE_CHECKING:
@@ -187,11 +187,11 @@ def _generate(folder: Path, name: str, size: _Size) -> GenerateReport:
     try:
         with _progress_bar() as progress:
             return generate(settings(), folder, name=name, seed=seed, **sizes, progress=progress, say=say)
-    except KeyboardInterrupt:
-        raise Exit(
-            "Interrupted. What was committed stays; indexes and constraints can be missing until you run the same "
-            "command again, which goes on from there.",
-            code=130,
+    except KeyboardInterrupt as error:
+        raise interrupted(
+            error,
+            "What was committed stays; indexes and constraints can be missing until you run the same command again, "
+            "which goes on from there.",
         ) from None
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from legal_store.backup.comparing import differences
-from legal_store.backup.manifest import Contents
+from legal_store.backup.manifest import FORMAT, Contents
 from legal_store.backup.snapshot import Snapshot, snapshot
 from legal_store.generating import unfinished_load
 from legal_store.restore.sources import Backup, Source
@@ -42,7 +42,7 @@ def same_contents(restored: Restored) -> Finding:
         count = len(restored.seen.contents().tables)
         return Finding("contents", f"{count} tables; the file has no manifest to compare with", _no_tables(count))
     expected = restored.source.manifest.contents
-    found = restored.seen.contents(restored.source.hash_seed, expected if restored.in_place else None)
+    found = restored.seen.contents(restored.source.hash_seed, expected, only_known=restored.in_place)
     if restored.in_place:  # tables that stayed may have their own
         found = replace(found, foreign_keys=min(found.foreign_keys, expected.foreign_keys))
     return Finding("contents", _counted(found), differences(expected, found))
@@ -75,7 +75,7 @@ def run_checks(
     parameters: dict[str, Any], source: Source, checks: Sequence[Check], *, in_place: bool = False
 ) -> list[Finding]:
     """Run all checks on one snapshot of the database and return their findings."""
-    with snapshot(parameters) as seen:
+    with snapshot(parameters, form=source.manifest.format if source.manifest else FORMAT) as seen:
         restored = Restored(parameters, seen, source, in_place)
         return [check(restored) for check in checks]
 

@@ -7,10 +7,11 @@ import re
 import time
 from typing import Any, NamedTuple
 
-from legal_store.backup.catalog import load, save
+from legal_store.backup.catalog import load
 from legal_store.backup.clients import ProgramFailedError, reachable
 from legal_store.backup.keys import MasterKey
 from legal_store.backup.manifest import PROVEN, Manifest
+from legal_store.backup.noting import failure_noted, note
 from legal_store.backup.progress import SILENT, Progress
 from legal_store.backup.reading import pg_restore
 from legal_store.backup.stores import Store
@@ -75,17 +76,25 @@ def drill(
     source.check(progress)
     with server({**parameters, "dbname": _PREFIX}) as opened, opened.locked(_PREFIX):
         gates.Checklist().add(gates.versions(manifest, opened.version, str(pg_restore())))
-        findings, seconds = _restored_and_checked(opened, source, jobs, checks, progress)
+        with failure_noted(store, manifest, master, level=PROVEN, progress=progress):
+            findings, seconds = _restored_and_checked(opened, source, jobs, checks, progress)
+            _refuse_differences(name, findings)
+    progress.step("proof")
+    proven = note(store, manifest, master, lambda known: _proven(known, seconds), progress)
+    return DrillReport(proven, findings, seconds)
+
+
+def _refuse_differences(name: str, findings: list[Finding]) -> None:
     problems = [problem for finding in findings for problem in finding.problems]
     if problems:
         raise CheckFailedError(
             f"{name} restores, but not to what it was made of: {'; '.join(problems[:5])}.",
             remedy="Make a new backup and drill it; keep this one for looking into the cause.",
         )
-    progress.step("proof")
-    proven = dataclasses.replace(manifest, seconds={**manifest.seconds, "restore": seconds}).with_proof(PROVEN)
-    save(store, proven, master)
-    return DrillReport(proven, findings, seconds)
+
+
+def _proven(manifest: Manifest, seconds: float) -> Manifest:
+    return dataclasses.replace(manifest, seconds={**manifest.seconds, "restore": seconds}).with_proof(PROVEN)
 
 
 def _restored_and_checked(

@@ -71,20 +71,11 @@ class _Statement:
     """What has been read of a statement: its words outside parentheses, and how deep it is in them."""
 
     def __init__(self) -> None:
+        self.begun = False
         self.words: list[str] = []
         self.depth = 0
-        self.body = 0
+        self.body = 0  # in how many BEGIN and CASE of a routine it is, as psql counts them
         self._first: list[str] = []
-
-    @property
-    def open(self) -> bool:
-        """It goes on behind a semicolon: inside parentheses, or in a routine's BEGIN … END, as psql counts them."""
-        return bool(self.depth or self.body)
-
-    @property
-    def fresh(self) -> bool:
-        """Nothing of it was read."""
-        return not (self.words or self.open)
 
     def add(self, word: str) -> None:
         if len(self._first) < _WORDS_OF_A_ROUTINE:
@@ -152,7 +143,7 @@ class PlainSql:
                 self._judged = self._place
             elif kind == "end":
                 yield from self._end_statement()
-            elif kind not in ("space", "remark", "other"):
+            elif kind not in ("space", "remark"):
                 self._take(str(kind), token[0])
             self._note(str(kind), token[0])
             yield from self._ready()
@@ -177,7 +168,7 @@ class PlainSql:
                 raise self._not_understood()
 
     def _match(self) -> re.Match[bytes] | None:
-        found = _INSERT.match(self._text, self._place) if self._statement.fresh else None
+        found = _INSERT.match(self._text, self._place) if not self._statement.begun else None
         return found or _TOKEN.match(self._text, self._place)
 
     def _read_on(self) -> bool:
@@ -201,6 +192,12 @@ class PlainSql:
 
     def _take(self, kind: str, text: bytes) -> None:
         statement = self._statement
+        if kind == "command":
+            self._take_command(text)
+        elif kind == "comment":
+            self._skip_comment()
+        else:
+            statement.begun = True
         if kind == "word":
             statement.add(text.decode(errors="replace").lower())
         elif kind in ("quoted", "escaped"):
@@ -211,15 +208,11 @@ class PlainSql:
             statement.depth = max(0, statement.depth - 1)
         elif kind == "dollars":
             self._skip_behind(text)
-        elif kind == "comment":
-            self._skip_comment()
-        else:
-            self._take_command(text)
 
     def _note(self, kind: str, text: bytes) -> None:
         """Remember what the next tokens depend on."""
         if kind == "remark" and text == _LAST_LINE:
-            self._complete = self._statement.fresh
+            self._complete = not self._statement.begun
         elif kind not in ("space", "remark"):
             self._after_escaped = kind == "escaped"
             self._complete = self._complete and kind == "command"
@@ -253,7 +246,7 @@ class PlainSql:
 
     def _take_command(self, text: bytes) -> None:
         r"""Accept \restrict and \unrestrict, which pg_dump writes so that psql obeys no other one."""
-        if not self._statement.fresh or not _RESTRICT.fullmatch(text):
+        if self._statement.begun or not _RESTRICT.fullmatch(text):
             raise self._refused(f"{text[:20].decode(errors='replace')} is a command to psql itself")
 
     def _end_statement(self) -> Iterator[bytes]:
@@ -302,7 +295,7 @@ class PlainSql:
         return 0
 
     def _check_end(self) -> None:
-        if not self._statement.fresh or not self._complete:
+        if self._statement.begun or not self._complete:
             raise DamagedBackupError(
                 f'{self._name} is cut short, or not from pg_dump: its end is not "{_LAST_LINE.decode()}".',
                 remedy=_AGAIN,

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from legal_store.backup.catalog import base_name, load
 from legal_store.backup.keys import MasterKey
 from legal_store.backup.manifest import SUFFIX, Manifest
+from legal_store.backup.noting import failure_noted
 from legal_store.backup.progress import SILENT, Progress
 from legal_store.backup.reading import check_archive, open_archive, table_of_contents
 from legal_store.backup.stores import Store
@@ -88,7 +89,8 @@ class Backup(Source):
         return self.manifest.data_key(self.master).hash_seed()
 
     def check(self, progress: Progress = SILENT) -> None:
-        self.head = check_archive(self.store, self.manifest, self.master, progress=progress)
+        with failure_noted(self.store, self.manifest, self.master, progress=progress):
+            self.head = check_archive(self.store, self.manifest, self.master, progress=progress)
 
     def open(self) -> AbstractContextManager[DumpStream]:
         return open_archive(self.store, self.manifest, self.master)

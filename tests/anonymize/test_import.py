@@ -17,7 +17,7 @@ import pytest
 from legal_store.anonymize import Report, Rules, mark_of
 from legal_store.anonymize.rules import Rule
 from legal_store.backup import MasterKey, Progress, generate_key, load, make_backup
-from legal_store.backup.catalog import save
+from legal_store.backup.catalog import change
 from legal_store.backup.manifest import Export
 from legal_store.backup.stores.local import LocalStore
 from legal_store.embedded.server import free_port
@@ -79,8 +79,8 @@ def test_an_encrypted_backup_is_taken_as_well(
     target: dict[str, Any], exported: Exported, seeded: str, rules: Rules, tmp_path: Path
 ) -> None:
     store = LocalStore(tmp_path)
-    make_backup({**target, "dbname": seeded}, [store], environment="production", master=exported.key, name="backup-a")
-    source = find_source("backup-a", store, exported.key)
+    made = make_backup({**target, "dbname": seeded}, [store], environment="production", master=exported.key)
+    source = find_source(made.manifest.name, store, exported.key)
     assert import_anonymized(exported.plan(target, rules, source=source)).anonymized.verdict == "proven"
     assert firms(target) == ["Demo Firm 1"]
 
@@ -217,11 +217,11 @@ def test_data_that_is_not_valid_is_not_swapped_in(
             run(connection, "ALTER TABLE users DISABLE TRIGGER USER; UPDATE users SET created_at = '2999-01-01'")
             run(connection, "ALTER TABLE users ENABLE TRIGGER USER")
         store = LocalStore(tmp_path)
-        make_backup(production, [store], environment="production", master=exported.key, name="backup-odd")
+        made = make_backup(production, [store], environment="production", master=exported.key)
     finally:
         cluster.drop(name)
     with pytest.raises(RestoreError, match="future timestamps: users"):
-        import_anonymized(exported.plan(target, rules, source=find_source("backup-odd", store, exported.key)))
+        import_anonymized(exported.plan(target, rules, source=find_source(made.manifest.name, store, exported.key)))
     assert untouched(target)
 
 
@@ -254,7 +254,8 @@ class Copy:
     def expire(self) -> None:
         made = load(self.store, self.name, self.key)
         past = (datetime.now(UTC) - timedelta(seconds=1)).isoformat(timespec="seconds")
-        save(self.store, dataclasses.replace(made, export=Export(personal_data=True, expires_at=past)), self.key)
+        expired = Export(personal_data=True, expires_at=past)
+        change(self.store, made.name, self.key, lambda known: dataclasses.replace(known, export=expired))
 
     def damage(self) -> None:
         content = bytearray(self.data.read_bytes())
@@ -307,12 +308,11 @@ def test_another_key_is_refused_before_the_server_is_asked_anything(exported: Ex
 def test_what_is_not_encrypted_is_refused_before_the_server_is_asked_anything(
     target: dict[str, Any], exported: Exported, rules: Rules, tmp_path: Path, kind: str
 ) -> None:
-    store = LocalStore(tmp_path)
+    store, wanted = LocalStore(tmp_path), str(tmp_path / "open")
     if kind == "backup":
-        make_backup(target, [store], environment="production", name="backup-open")
+        wanted = make_backup(target, [store], environment="production").manifest.name
     else:
-        (tmp_path / "open").write_text("SELECT 1;")
-    wanted = "backup-open" if kind == "backup" else str(tmp_path / "open")
+        Path(wanted).write_text("SELECT 1;")
     source = find_source(wanted, store, exported.key, trust_sql=True)
     with pytest.raises(RefusedError, match="not encrypted"):
         import_anonymized(exported.plan(nowhere(target), rules, source=source))

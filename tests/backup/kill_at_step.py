@@ -24,7 +24,7 @@ class KillAt(Progress):
         self.left -= 1
 
 
-def main(operation: str, parameters: dict[str, Any], folder: str, key_file: str, step: int) -> None:
+def main(operation: str, parameters: dict[str, Any], folder: str, key_file: str, step: int, name: str) -> None:
     store, key, progress = open_store(folder), master_key(file=Path(key_file)), KillAt(step)
 
     def safety() -> Manifest:
@@ -39,10 +39,10 @@ def main(operation: str, parameters: dict[str, Any], folder: str, key_file: str,
     elif operation == "undo":
         undo(parameters, typed=typed, progress=progress)
     else:
-        source = find_source("backup-of-scene", store, key)
+        source = find_source(name, store, key)
         plan = RestorePlan(source=source, parameters=parameters, environment="test", typed=typed, safety_backup=safety)
         restore(plan, progress=progress)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], json.loads(sys.argv[2]), sys.argv[3], sys.argv[4], int(sys.argv[5]))
+    main(sys.argv[1], json.loads(sys.argv[2]), sys.argv[3], sys.argv[4], int(sys.argv[5]), sys.argv[6])

@@ -10,7 +10,7 @@ import psycopg2
 import pytest
 
 from legal_store.backup import make_backup
-from legal_store.backup.catalog import save
+from legal_store.backup.catalog import change
 from legal_store.backup.clients import SAFE_PSQL, Client, clients
 from legal_store.backup.comparing import differences
 from legal_store.backup.manifest import Manifest
@@ -62,7 +62,7 @@ def test_a_backup_of_another_environment_is_refused(live: dict[str, Any], store:
 
 def test_a_backup_of_a_newer_server_is_refused(live: dict[str, Any], store: LocalStore, made: Manifest) -> None:
     newer = dataclasses.replace(made.source, server_version="99.1")
-    save(store, dataclasses.replace(made, source=newer), None)
+    change(store, made.name, None, lambda known: dataclasses.replace(known, source=newer))
     assert "made by PostgreSQL 99" in _refused(live, store, made)[0]
 
 
@@ -70,7 +70,7 @@ def test_missing_roles_are_named_and_made_when_asked_for(
     live: dict[str, Any], store: LocalStore, made: Manifest
 ) -> None:
     facts = dataclasses.replace(made.contents, roles=(*made.contents.roles, "Rol lipsă"))
-    save(store, dataclasses.replace(made, contents=facts), None)
+    change(store, made.name, None, lambda known: dataclasses.replace(known, contents=facts))
     assert "Rol lipsă" in _refused(live, store, made)[0]
     source = find_source(made.name, store, None)
     plan = RestorePlan(source=source, parameters=live, environment="staging", typed=live["dbname"], create_roles=True)
@@ -80,7 +80,7 @@ def test_missing_roles_are_named_and_made_when_asked_for(
 
 def test_too_little_space_is_refused(live: dict[str, Any], store: LocalStore, made: Manifest) -> None:
     huge = dataclasses.replace(made.source, database_size=10**18)
-    save(store, dataclasses.replace(made, source=huge), None)
+    change(store, made.name, None, lambda known: dataclasses.replace(known, source=huge))
     assert _refused(live, store, made)[0].startswith("disk space")
 
 

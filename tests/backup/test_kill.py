@@ -25,18 +25,18 @@ DAMAGE = "DELETE FROM remarks; TRUNCATE events; SELECT setval('odd_numbers', 999
 
 
 class Scene:
-    """A live database that differs from the backup `backup-of-scene`, and the operations on them."""
+    """A live database that differs from its backup, and the operations on them."""
 
     def __init__(self, live: dict[str, Any], store: LocalStore, key_file: Path, key: MasterKey) -> None:
         self.live, self.store, self.key_file, self.key = live, store, key_file, key
-        make_backup(live, [store], environment="test", codec="zstd", master=key, name="backup-of-scene")
+        self.name = make_backup(live, [store], environment="test", codec="zstd", master=key).manifest.name
         self.old_state = contents(live)
         execute(live, DAMAGE)
         self.new_state = contents(live)
 
     def killed_at(self, operation: str, step: int) -> str | None:
         """Run the operation, kill it when its step begins, and return that step's name; None if it came to its end."""
-        given = [operation, json.dumps(self.live), str(self.store.folder), str(self.key_file), str(step)]
+        given = [operation, json.dumps(self.live), str(self.store.folder), str(self.key_file), str(step), self.name]
         done = subprocess.run(
             [sys.executable, "-m", "tests.backup.kill_at_step", *given], cwd=CHECKOUT, capture_output=True, text=True
         )
@@ -65,7 +65,7 @@ class Scene:
         return [found.name for found in ours if kind in (None, found.kind)]
 
     def restore(self) -> None:
-        source = find_source("backup-of-scene", self.store, self.key)
+        source = find_source(self.name, self.store, self.key)
         restore(RestorePlan(source=source, parameters=self.live, environment="test", typed=self.live["dbname"]))
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import os
 import subprocess
 from contextlib import closing
 from io import BytesIO
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import psycopg2
@@ -29,7 +31,7 @@ END = b"--\n-- PostgreSQL database dump complete\n--\n\n\\unrestrict abc\n\n"
 
 
 def _dump(parameters: dict[str, Any], *arguments: str) -> bytes:
-    command = [clients("pg_dump")[0].path, *arguments]
+    command = [str(clients("pg_dump")[0].path), *arguments]
     return subprocess.run(command, env=child_environment(parameters), check=True, capture_output=True).stdout
 
 
@@ -135,6 +137,41 @@ def test_what_has_no_end_or_is_not_understood_is_refused(text: bytes) -> None:
     for step in (1, 1000):
         with pytest.raises((DamagedBackupError, RefusedError)):
             _judged(text + b"\n" + END, step)
+
+
+TEXTS = 2000 if os.environ.get("LEGAL_STORE_SWEEP") == "full" else 40
+# fmt: off
+TOKENS = [
+    "'", "''", "E'", "e'\\''", "\\'", '"', '""', "'x'", "x'", "U&'", "$$", "$a$", "$1", "$", "$a$b$a$", "--", "/*",
+    "*/", "-", "/", "*", "::", ",", "_", "(", ")", ";", ";;", "a", "E", "b$c", "1", "1e", "ț", "begin", "end", "case",
+    "or", "function", "select", "create function f", "create or replace procedure", "INSERT INTO t VALUES ('a')",
+]
+# fmt: on
+
+
+def _statements(text: bytes) -> list[bytes]:
+    """What is handed on: where bytes come one by one, a statement at a time, and then the rest."""
+    file = BytesIO(text + END.partition(b"\\")[0])
+    *statements, _ = filter(None, PlainSql("file", lambda size: file.read(1)).pieces())
+    return statements
+
+
+def test_statements_end_where_psql_ends_them(cluster: Cluster, tmp_path: Path) -> None:
+    """Texts of random tokens: of what is accepted, psql sends as many statements as were judged."""
+    environment = child_environment({**cluster.parameters, "dbname": "postgres"})
+    command = [str(clients("psql")[0].path), "--no-psqlrc", "--quiet", f"--log-file={tmp_path / 'log'}"]
+    random, compared = Random(6), 0
+    while compared < TEXTS:
+        tokens = random.choices(TOKENS, k=random.randint(4, 14))
+        text = b"   " + "".join(token + random.choice(["", " ", "\n", "\r"]) for token in tokens).encode() + b"\n;\n"
+        try:
+            statements = _statements(text)
+        except (RefusedError, DamagedBackupError):
+            continue
+        (tmp_path / "log").unlink(missing_ok=True)
+        subprocess.run(command, input=text, env=environment, capture_output=True, check=False)
+        assert (tmp_path / "log").read_bytes().count(b"/******** QUERY") == len(statements), text
+        compared += 1
 
 
 def test_a_dump_that_makes_its_database_anew_leaves_the_live_one_alone(

@@ -14,7 +14,9 @@ import boto3
 import pytest
 
 from legal_store.backup import MasterKey, Policy, list_backups, make_backup, prune, verify
+from legal_store.backup.catalog import leftover_of
 from legal_store.backup.comparing import differences
+from legal_store.backup.progress import Progress
 from legal_store.backup.stores import open_store, written
 from legal_store.backup.stores.s3 import S3Store
 from legal_store.errors import BackupError, ConfigurationError
@@ -175,15 +177,43 @@ def test_an_upload_that_fails_is_aborted(remote: S3Store) -> None:
 
 
 def test_uploads_of_killed_runs_are_aborted_once_they_are_old(remote: S3Store) -> None:
-    left = remote.writer("large")
-    left.write(b"x" * (2 * PART))
-    left._pool.shutdown()
+    ours = "export-test-db-20250120-143000.dump.zst.enc"
+    for name in (ours, "large"):
+        left = remote.writer(name)
+        left.write(b"x" * (2 * PART))
+        left._pool.shutdown()
     # moto dates all uploads in 2010
     young = S3Store(remote.url, left_after=timedelta(days=365 * 1000))
-    assert young.clean_up(belongs=lambda *_: True) == []
+    assert young.clean_up(leftover_of) == []
     later = S3Store(remote.url)
-    assert later.clean_up(belongs=lambda *_: True) == ["upload of firm/nightly/large"]
-    assert _uploads(remote) == []
+    assert later.clean_up(leftover_of) == [f"upload of firm/nightly/{ours}"]
+    assert [upload["Key"] for upload in _uploads(remote)] == ["firm/nightly/large"], "somebody else's"
+
+
+def test_a_change_is_written_over_what_was_read_only(remote: S3Store, faults: tuple[Faults, str]) -> None:
+    remote.put("name", b"old")
+    assert remote.exchange("name", b"old", b"new")
+    assert not remote.exchange("name", b"old", b"newer")
+    assert remote.read("name") == b"new"
+    (written_over,) = [headers for _, _, headers in faults[0].seen if "If-Match" in headers]
+    with pytest.raises(BackupError, match="exists"):
+        remote.put("name", b"newest", IfMatch=written_over["If-Match"])
+    remote.delete("name")
+    with pytest.raises(BackupError):
+        remote.exchange("name", b"new", b"newest")
+    assert remote.objects() == {}
+
+
+def test_a_store_that_may_only_be_read_is_verified_all_the_same(
+    live: dict[str, Any], remote: S3Store, faults: tuple[Faults, str]
+) -> None:
+    made = make_backup(live, [remote], environment="test").manifest
+    noted: list[str] = []
+    progress = Progress()
+    progress.note = noted.append  # type: ignore[method-assign]
+    faults[0].status, faults[0].left = {"PUT": 403}, 1
+    assert verify(remote, made.name, progress=progress).proof.level == "verified"
+    assert "could not be noted" in noted[0]
 
 
 def test_passing_errors_of_the_service_are_overcome(remote: S3Store, faults: tuple[Faults, str]) -> None:

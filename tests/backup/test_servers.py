@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from legal_store.backup import list_backups, make_backup
-from legal_store.backup.catalog import save
+from legal_store.backup.catalog import change
 from legal_store.backup.comparing import differences
 from legal_store.backup.stores.local import LocalStore
 from legal_store.errors import CheckFailedError, RefusedError, RestoreError
@@ -187,7 +187,7 @@ def test_what_was_never_restorable_is_the_backups_fault(small: dict[str, Any], s
 def test_a_backup_of_a_newer_server_is_not_drilled(small: dict[str, Any], store: LocalStore) -> None:
     made = make_backup(small, [store], environment="test").manifest
     newer = dataclasses.replace(made.source, server_version="99.1")
-    save(store, dataclasses.replace(made, source=newer), None)
+    change(store, made.name, None, lambda known: dataclasses.replace(known, source=newer))
     with pytest.raises(RefusedError, match="made by PostgreSQL 99"):
         drill(store, made.name, small)
 

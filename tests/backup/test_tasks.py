@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from legal_store.backup.comparing import differences
 from legal_store.backup.stores.local import LocalStore
 from legal_store.config import Url
 from legal_store.ops.restore import asked
-from legal_store.restore.databases import server
+from legal_store.restore.databases import mark, server
 from tests.backup.conftest import contents, execute
+from tests.backup.samples import put, sample_manifest
 from tests.cli.conftest import Invoke, invoke  # noqa: F401  (a fixture)
 from tests.conftest import CHECKOUT, Cluster
 
@@ -136,6 +138,8 @@ def test_damage_is_exit_code_1(person: Invoke, tmp_path: Path) -> None:
         (("restore",), "Say what to restore"),
         (("backup", "--upload", "gopher://x"), "gopher"),
         (("backup.prune", "--days", "-1"), "negative"),
+        (("backup.prune", "--days", "99999999999"), "cannot be meant"),
+        (("backup.prune", "--previous-days", "-1"), "cannot be meant"),
         (("render.list",), "RENDER_API_KEY"),
     ],
 )
@@ -148,6 +152,37 @@ def test_wrong_use_is_exit_code_2_and_one_paragraph(person: Invoke, arguments: t
 @pytest.mark.parametrize("name", ["nothing", "backup-development-x-20250101-000000"])
 def test_a_backup_that_is_not_there_is_exit_code_3(person: Invoke, name: str) -> None:
     assert "There is no backup" in _done(person("backup.verify", "--name", name), 3).stderr
+
+
+@pytest.mark.parametrize("task", ["backup.list", "backup.prune"])
+def test_a_folder_that_was_named_and_is_not_there_is_exit_code_3(person: Invoke, tmp_path: Path, task: str) -> None:
+    assert "There is no folder" in _done(person(task, "--store", str(tmp_path / "bakcups")), 3).stderr
+
+
+def test_a_key_goes_into_a_new_folder_and_only_encrypted_backups_get_another(person: Invoke, tmp_path: Path) -> None:
+    key, new = (tmp_path / "config" / "legal_store" / name for name in ("backup.key", "new.key"))
+    for file in (key, new):
+        _done(person("backup.keygen", "--file", str(file)))
+    assert key.parent.stat().st_mode & 0o777 == 0o700
+    put(LocalStore(tmp_path / "backups"), made := sample_manifest(datetime(2025, 1, 20, tzinfo=UTC)))
+    arguments = ("--name", made.name, "--key-file", str(key), "--new-key-file", str(new))
+    finished = _done(person("backup.rekey", *arguments), 2)
+    assert "is not encrypted" in finished.stderr
+    assert "have the key" not in finished.stdout
+
+
+def test_prune_drops_what_was_put_aside_of_this_database_only(
+    person: Invoke, live: dict[str, Any], cluster: Cluster
+) -> None:
+    names = [f"{of}_before_20250101_000000_000" for of in (live["dbname"], "another")]
+    for name, of in zip(names, (live["dbname"], "another"), strict=True):
+        execute(live, f"CREATE DATABASE {name}")
+        execute(live, f"COMMENT ON DATABASE {name} IS '{mark('before', of, 'backup-x')}'")
+    _done(person("backup.prune", "--previous-days", "0", "--yes"))
+    with server(live) as opened:
+        left = [name for name in names if opened.exists(name)]
+    cluster.drop(names[1])
+    assert left == names[1:]
 
 
 def test_a_key_in_the_folder_of_the_backups_is_refused(person: Invoke, live: dict[str, Any], tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
 from importlib.metadata import entry_points
 from typing import BinaryIO
 from urllib.parse import urlsplit
@@ -17,6 +18,12 @@ from legal_store.errors import ConfigurationError
 
 _READ_BYTES = 1 << 20
 ENTRY_POINT_GROUP = "legal_store.backup_stores"
+
+# After this a leftover is one, where nobody can see whether a run is still at it.
+LEFT_AFTER = timedelta(hours=24)
+
+LeftoverOf = Callable[[str, dict[str, int]], str | None]
+"""Given an object's name and the sizes of all: the name of the backup of which it is left, None where it is of use."""
 
 
 class StoreWriter(ABC):
@@ -54,22 +61,29 @@ class Store(ABC):
         """Open an object for reading from its beginning to its end."""
 
     @abstractmethod
-    def replace(self, name: str, content: bytes) -> None:
-        """Write a small object whole, over one that exists or not."""
+    def exchange(self, name: str, old: bytes, new: bytes) -> bool:
+        """Write `new` over a small object that holds `old`, whole; return False where it holds something else.
+
+        One that is gone is not made again.
+        """
 
     @abstractmethod
     def delete(self, name: str) -> None:
         """Remove an object; one that is gone already is no error."""
 
     @abstractmethod
-    def in_use(self) -> AbstractContextManager[None]:
-        """Hold off `clean_up` by others while a backup is being written."""
+    def claim(self, name: str) -> AbstractContextManager[bool]:
+        """Hold all objects called `name` and a suffix for the block: no `clean_up` of others takes them for left.
+
+        Yields False where another run holds them.
+        """
 
     @abstractmethod
-    def clean_up(self, *, belongs: Callable[[str, dict[str, int]], bool]) -> list[str]:
-        """Remove what interrupted writers left, and return its names.
+    def clean_up(self, leftover_of: LeftoverOf) -> list[str]:
+        """Remove what interrupted runs left, and return its names.
 
-        `belongs(name, all)` says whether a complete object has a purpose. Does nothing while a writer is at work.
+        That is what `leftover_of` names, where the run that held it by `claim` is dead, or where it is so old that no
+        run can be at it. Nothing else is ever removed.
         """
 
     def read(self, name: str) -> bytes:

@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO
 
-from legal_store.backup.stores import Store, StoreWriter
+from legal_store.backup.stores import LEFT_AFTER, LeftoverOf, Store, StoreWriter
 from legal_store.errors import BackupError
 
 PARTIAL = ".partial"
+_CLAIM = ".legal_store-run"
 _LOCK = ".lock"
 
 
 class LocalStore(Store):
-    """A folder. It is made, for its owner only, at the first backup."""
+    """A folder. It is made, for its owner only, at the first backup.
 
-    def __init__(self, path: str | Path) -> None:
-        self.folder = Path(path).expanduser().absolute()
+    A run holds its names by a lock on a file, which ends with it, however it ends. What nobody held (somebody may
+    be copying it back) is a leftover only when it is older than `left_after`.
+    """
+
+    def __init__(self, path: str | Path, *, left_after: timedelta = LEFT_AFTER) -> None:
+        self.folder = Path(path).expanduser().resolve()
         self.url = str(self.folder)
+        self._left_after = left_after
 
     def objects(self) -> dict[str, int]:
+        if self.folder.exists() and not self.folder.is_dir():
+            raise BackupError(f"{self.folder} is no folder.", remedy="Name the folder of the backups.")
         if not self.folder.is_dir():
             return {}
         return {file.name: file.stat().st_size for file in sorted(self.folder.iterdir()) if _is_object(file)}
@@ -36,56 +46,85 @@ class LocalStore(Store):
 
     @contextmanager
     def reader(self, name: str) -> Iterator[BinaryIO]:
-        with (self.folder / name).open("rb") as file:
+        try:
+            file = (self.folder / name).open("rb")
+        except FileNotFoundError:
+            raise BackupError(f"There is no {name} in {self.url}.", remedy="See `invoke backup.list`.") from None
+        with file:
             yield file
 
-    def replace(self, name: str, content: bytes) -> None:
-        self._prepare()
-        writer = _FileWriter(self.folder / name)
-        try:
-            writer.write(content)
-            writer.commit(replace=True)
-        except BaseException:
-            writer.abort()
-            raise
+    def exchange(self, name: str, old: bytes, new: bytes) -> bool:
+        with self._changing():
+            if self.read(name) != old:
+                return False
+            writer = _FileWriter(self.folder / name)
+            try:
+                writer.write(new)
+                writer.commit(replace=True)
+            except BaseException:
+                writer.abort()
+                raise
+        return True
 
     def delete(self, name: str) -> None:
-        (self.folder / name).unlink(missing_ok=True)
-        _make_durable(self.folder)
+        with self._changing():
+            (self.folder / name).unlink(missing_ok=True)
+            _make_durable(self.folder)
 
     @contextmanager
-    def in_use(self) -> Iterator[None]:
+    def claim(self, name: str) -> Iterator[bool]:
         self._prepare()
-        with self._lock_file() as descriptor:
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
-            yield
+        path = self.folder / f".{name}{_CLAIM}"
+        descriptor = _locked(path)
+        if descriptor is None:
+            yield False
+            return
+        try:
+            yield True
+            path.unlink(missing_ok=True)  # after a failure it stays, unlocked: a sign of what has to be cleaned up
+        finally:
+            os.close(descriptor)
 
-    def clean_up(self, *, belongs: Callable[[str, dict[str, int]], bool]) -> list[str]:
-        if not self.folder.is_dir():
-            return []
-        with self._lock_file() as descriptor:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return []
-            return self._remove_leftovers(belongs)
+    def clean_up(self, leftover_of: LeftoverOf) -> list[str]:
+        abandoned = {claim.name[1 : -len(_CLAIM)] for claim in self.folder.glob(f".*{_CLAIM}")}
+        removed = []
+        for name in sorted({*abandoned, *self._leftovers(leftover_of).values()}):
+            with self.claim(name) as ours:
+                files = [file for file, of in self._leftovers(leftover_of).items() if of == name] if ours else []
+                removed += self._remove([file for file in files if name in abandoned or self._is_old(file)])
+        return removed
 
-    def _remove_leftovers(self, belongs: Callable[[str, dict[str, int]], bool]) -> list[str]:
+    def _leftovers(self, leftover_of: LeftoverOf) -> dict[str, str]:
+        """Return the files that are of no use if no run is at them, each with the name it belongs to."""
         complete = self.objects()
-        leftovers = [file.name for file in self.folder.glob(f".*{PARTIAL}")]
-        leftovers += [name for name in complete if not belongs(name, complete)]
-        for name in leftovers:
+        found = {name: leftover_of(name, complete) for name in complete}
+        for partial in self.folder.glob(f".*.*{PARTIAL}"):
+            target = partial.name.removesuffix(PARTIAL).removeprefix(".").rpartition(".")[0]
+            found[partial.name] = leftover_of(target, {})
+        return {file: of for file, of in found.items() if of is not None}
+
+    def _remove(self, names: list[str]) -> list[str]:
+        for name in names:
             self.delete(name)
-        return leftovers
+        return names
+
+    def _is_old(self, name: str) -> bool:
+        """By the time at which its inode last changed: unlike that of its content, no copying brings it along."""
+        try:
+            return time.time() - (self.folder / name).stat().st_ctime >= self._left_after.total_seconds()
+        except FileNotFoundError:
+            return False
 
     def _prepare(self) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     @contextmanager
-    def _lock_file(self) -> Iterator[int]:
+    def _changing(self) -> Iterator[None]:
+        """Hold off others that change or delete an object; for moments only."""
         descriptor = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            yield descriptor
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
         finally:
             os.close(descriptor)
 
@@ -123,6 +162,21 @@ class _FileWriter(StoreWriter):
 
 def _is_object(file: Path) -> bool:
     return file.is_file() and not file.name.startswith(".")
+
+
+def _locked(path: Path) -> int | None:
+    """Make the file `path` and return a descriptor that holds its lock; None where another run holds it."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        with suppress(FileNotFoundError):
+            if path.stat().st_ino == os.fstat(descriptor).st_ino:
+                return descriptor
+        os.close(descriptor)  # its holder removed it between our opening and locking it
 
 
 def _exists(path: Path) -> BackupError:

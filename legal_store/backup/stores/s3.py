@@ -12,14 +12,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO, cast
 from urllib.parse import parse_qs, urlsplit
 
-from legal_store.backup.stores import Store, StoreWriter
+from legal_store.backup.stores import LEFT_AFTER, LeftoverOf, Store, StoreWriter
 from legal_store.errors import BackupError, ConfigurationError
 
 PART_BYTES = 16 << 20
@@ -27,8 +27,9 @@ _MOST_PARTS = 9_000  # S3 allows 10,000
 _UPLOADS = 2
 _ATTEMPTS = 5
 
-# Nobody can see whether the writer of an unfinished upload still lives, so only old ones are leftovers.
-LEFT_AFTER = timedelta(hours=24)
+
+class _ConditionError(BackupError):
+    """The object is not as the request demanded."""
 
 
 class S3Store(Store):
@@ -68,24 +69,34 @@ class S3Store(Store):
         finally:
             body.close()
 
-    def replace(self, name: str, content: bytes) -> None:
-        self.put(name, content)
+    def exchange(self, name: str, old: bytes, new: bytes) -> bool:
+        with self.calling(f"reading {name}"):
+            found = self.client.get_object(Bucket=self._bucket, Key=self.key(name))
+            if found["Body"].read() != old:
+                return False
+        try:
+            self.put(name, new, IfMatch=found["ETag"])
+        except NotImplementedError:  # a service without the condition: what it holds was seen just now
+            self.put(name, new)
+        except _ConditionError:
+            return False
+        return True
 
     def delete(self, name: str) -> None:
         with self.calling(f"deleting {name}"):
             self.client.delete_object(Bucket=self._bucket, Key=self.key(name))
 
-    def in_use(self) -> AbstractContextManager[None]:
-        return nullcontext()
+    def claim(self, name: str) -> AbstractContextManager[bool]:
+        return nullcontext(True)  # nobody can see whether the run that made an object still lives: its age has to do
 
-    def clean_up(self, *, belongs: Callable[[str, dict[str, int]], bool]) -> list[str]:
+    def clean_up(self, leftover_of: LeftoverOf) -> list[str]:
         before = datetime.now(UTC) - self._left_after
         listed = self._listed()
         sizes = {name: size for name, (size, _) in listed.items()}
-        left = [name for name, (_, at) in listed.items() if at <= before and not belongs(name, sizes)]
+        left = [name for name, (_, at) in listed.items() if at <= before and leftover_of(name, sizes)]
         for name in left:
             self.delete(name)
-        return [*left, *self._abort_uploads(before)]
+        return [*left, *self._abort_uploads(before, leftover_of)]
 
     @property
     def client(self) -> Any:
@@ -169,19 +180,20 @@ class S3Store(Store):
                 raise
         return True
 
-    def _abort_uploads(self, before: datetime) -> list[str]:
+    def _abort_uploads(self, before: datetime, leftover_of: LeftoverOf) -> list[str]:
         with self.calling("listing uploads"):
             pages = self.client.get_paginator("list_multipart_uploads").paginate(
                 Bucket=self._bucket, Prefix=self._prefix
             )
             uploads = [upload for page in pages for upload in page.get("Uploads", [])]
-            stale = [upload for upload in uploads if upload["Initiated"] <= before]
+            old = [upload for upload in uploads if upload["Initiated"] <= before]
+            stale = [upload for upload in old if leftover_of(upload["Key"].removeprefix(self._prefix), {})]
             for upload in stale:
                 self.client.abort_multipart_upload(Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"])
         return [f"upload of {upload['Key']}" for upload in stale]
 
     def _taken(self, name: str) -> BackupError:
-        return BackupError(
+        return _ConditionError(
             f"{name} exists in {self.url}, and a backup is never overwritten.",
             remedy="Run it again: names hold the second.",
         )

@@ -1,0 +1,118 @@
+"""SIGTERM and a closed terminal end a task as Ctrl-C does: what it had begun is taken back, and soon."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+from tests.conftest import CHECKOUT, Cluster
+
+Started = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def parameters(cluster: Cluster) -> Iterator[dict[str, Any]]:
+    name = cluster.create()
+    yield {**cluster.parameters, "dbname": name}
+    cluster.drop(name)
+
+
+@pytest.fixture
+def start(cluster: Cluster, parameters: dict[str, Any], tmp_path: Path) -> Iterator[Started]:
+    """A function that starts a task on the database."""
+    begun: list[subprocess.Popen[str]] = []
+
+    def run(*arguments: str) -> subprocess.Popen[str]:
+        variables = {"DATABASE_URL": cluster.url(parameters["dbname"]), "LEGAL_STORE_BACKUP_DIR": str(tmp_path / "b")}
+        command = [sys.executable, "-m", "invoke", *arguments]
+        process = subprocess.Popen(
+            command, cwd=CHECKOUT, env=os.environ | variables, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        begun.append(process)
+        return process
+
+    yield run
+    for process in begun:
+        process.kill()
+        process.communicate()
+
+
+def _until_sessions_wait(asking: Any, count: int) -> None:
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        asking.execute(
+            "SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
+            " WHERE NOT granted AND datname = current_database()"
+        )
+        if asking.rowcount >= count:
+            return
+        time.sleep(0.02)
+    raise AssertionError("nothing waits")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_backup_that_is_told_to_end_takes_back_what_it_wrote(
+    start: Started, parameters: dict[str, Any], tmp_path: Path, number: signal.Signals
+) -> None:
+    with closing(psycopg2.connect(**parameters)) as holding, holding.cursor() as cursor:
+        cursor.execute("CREATE TABLE t (n integer)")
+        holding.commit()
+        cursor.execute("LOCK t IN ACCESS EXCLUSIVE MODE")
+        backup = start("backup", "--compress")
+        _until_sessions_wait(cursor, 2)  # pg_dump, and what looks at the rows
+        backup.send_signal(number)
+        _, said = backup.communicate(timeout=10)
+    assert backup.returncode == 128 + number
+    assert "Interrupted." in said
+    assert "Traceback" not in said
+    assert [file.name for file in (tmp_path / "b").iterdir() if file.suffix != ".legal_store-run"] == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_what_waits_for_a_statement_hears_of_it_soon(parameters: dict[str, Any], number: signal.Signals) -> None:
+    """Python itself does not hear of a signal before the statement is done."""
+    program = (
+        "import json, sys, psycopg2\n"
+        "from legal_store.cli.signals import ToldToEndError, ended_in_order\n"
+        "connection = psycopg2.connect(**json.loads(sys.argv[1]))\n"
+        "try:\n"
+        "    with ended_in_order(), connection.cursor() as cursor:\n"
+        "        print('begins', flush=True)\n"
+        "        cursor.execute('SELECT pg_sleep(60)')\n"
+        "except ToldToEndError as error:\n"
+        "    connection.rollback()\n"
+        "    connection.cursor().execute('SELECT 1')\n"
+        "    print(error, flush=True)\n"
+    )
+    command = [sys.executable, "-c", program, json.dumps(parameters)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begins\n"
+        process.send_signal(number)
+        assert process.communicate(timeout=20)[0] == f"{number.name}\n"
+    assert process.returncode == 0
+
+
+def test_what_is_ignored_stays_ignored() -> None:
+    """As under nohup."""
+    program = (
+        "import os, signal\n"
+        "from legal_store.cli.signals import ended_in_order\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "with ended_in_order():\n"
+        "    os.kill(os.getpid(), signal.SIGHUP)\n"
+        "print(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL, flush=True)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
