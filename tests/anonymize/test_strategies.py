@@ -136,7 +136,7 @@ def test_the_keyed_hash_is_hmac_sha256(connection: Any) -> None:
         ("lorem", "text", "repeat('secret ', v)", {}, "length(old) = length(new) AND new !~ 'secret'"),
         ("digits", "text", "'+40 (744) ' || 100000 + v", {}, r"new ~ '^\+\d\d \(\d{3}\) \d{6}$' AND old <> new"),
         ("digits", "text", "'RO ' || v || ' (Serafima Șt, int. 12)'", {},
-         r"new ~ '^RO \d+ \([A-Z][a-z]{7} Șt, [a-z]{3}\. \d\d\)$' AND new !~ 'Serafima|int'"),
+         r"new ~ '^RO \d+ \([A-Z][a-z]{7} Șt, [a-z]{3}\. \d\d\)$' AND new !~ '[(]Serafima|, int'"),
         ("digits", "text", "'1' || lpad(v::text, 24, '0')", {}, r"new ~ '^\d{25}$' AND right(old, 7) <> right(new, 7)"),
         ("noise", "numeric(15,2)", "v * 100", {"ratio": 0.1}, "abs(new::numeric - old) <= old * 0.1 + 0.01"),
         ("date_shift", "date", "'2024-01-01'::date + v", {"per": "v", "days": 30}, "abs(new::date - old) <= 30"),
