@@ -115,7 +115,7 @@ def test_services_before_the_first_migration_are_told_what_to_do(
 
 def test_an_unknown_seed_set(invoke: Invoke, database_url: Url) -> None:
     finished = invoke("seed", "--name=nothing", DATABASE_URL=database_url, REDIS_URL="redis://127.0.0.1:1")
-    assert_explained(finished, 3, "nothing", "demo")
+    assert_explained(finished, 2, "nothing", "demo")
 
 
 def test_debug_shows_the_traceback_as_well(invoke: Invoke) -> None:

@@ -21,7 +21,7 @@ from legal_store.ops.seed import seed
 from legal_store.seeding import seed as load_set
 from legal_store.seeding.sets import find_set
 from tests.conftest import CHECKOUT
-from tests.generating.support import SYNTHETIC, CutError, copied_recipe, query, settings_for
+from tests.generating.support import SYNTHETIC, CutError, copied_recipe, query, set_variables, settings_for
 
 
 def invoke(url: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -84,8 +84,7 @@ def test_demo_and_generated_rows_do_not_meet(database_url: Url) -> None:
 def test_wrong_use_is_told_and_changes_nothing(
     database_url: Url, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], flags: Any, told: str
 ) -> None:
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    monkeypatch.setenv("REDIS_URL", "redis://localhost")
+    set_variables(monkeypatch, DATABASE_URL=database_url, REDIS_URL="redis://localhost")
     with pytest.raises(Exit) as caught:
         seed(Context(), **flags)
     assert told in str(caught.value.message)

@@ -31,7 +31,7 @@ from legal_store.ops.demo import demo
 from legal_store.ops.seed import seed
 from legal_store.restore import RestorePlan, find_source, restore
 from tests.conftest import MIGRATIONS, Cluster
-from tests.generating.support import SYNTHETIC, half_loaded, query, settings_for, short_recipe
+from tests.generating.support import SYNTHETIC, half_loaded, query, set_variables, settings_for, short_recipe
 
 SIZE = {"rows": 2500, "firms": 3}
 
@@ -108,8 +108,7 @@ def test_an_unfinished_load_is_shown_with_the_command_that_goes_on(half: Url, mo
     assert (line.state, check.state) == ("bad", "bad")
     assert re.search(r"2,500 rows has not ended, \d+ indexes and constraints are missing", line.text)
     assert command in line.text and command in check.remedy
-    monkeypatch.setenv("DATABASE_URL", half)
-    monkeypatch.setenv("REDIS_URL", "redis://localhost")
+    set_variables(monkeypatch, DATABASE_URL=half, REDIS_URL="redis://localhost")
     before = query(half, "SELECT count(*) FROM users")
     for task in (seed, demo):
         with pytest.raises(Exit, match=r"demo.* has to wait: .*has not ended.*invoke seed") as caught:
@@ -134,8 +133,7 @@ def test_a_backup_of_an_unfinished_load_is_told_and_takes_no_good_ones_place_unn
     capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     good: dict[str, Any] = parse_dsn(cluster.url(cluster.create(template)))
-    monkeypatch.setenv("DATABASE_URL", half)
-    monkeypatch.setenv("LEGAL_STORE_BACKUP_DIR", str(tmp_path))
+    set_variables(monkeypatch, DATABASE_URL=half, LEGAL_STORE_BACKUP_DIR=str(tmp_path))
     backup(Context())
     assert re.search("warning: a load of recipe .* has not ended", capfd.readouterr().err)
     store = LocalStore(tmp_path)
