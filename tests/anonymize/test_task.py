@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import os
 import subprocess
 import sys
@@ -64,7 +65,8 @@ def test_the_cache_is_emptied_or_named(demo_url: str, demo: Any, servers: embedd
     cache = CacheManager(url=servers.redis.url)
     cache.set("client:1", "Vasilica Onofrei", shared=True)
     done = legal_store(demo_url, "anonymize", "--yes", REDIS_URL=servers.redis.url)
-    assert done.returncode == 0 and "1 cached values removed; sessions stay" in done.stderr
+    assert done.returncode == 0
+    assert re.search(r"[1-9]\d* cached values removed; sessions stay", done.stderr)  # other tests leave some as well
     assert cache.get("client:1", shared=True) is None
     cache.close()
     done = legal_store(demo_url, "anonymize", "--yes", "--no-proof", "--json", REDIS_URL="redis://127.0.0.1:1")
