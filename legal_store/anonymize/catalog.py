@@ -73,7 +73,6 @@ class Table(NamedTuple):
     unique: tuple[UniqueKey, ...]
     checks: tuple[CheckConstraint, ...]
     keys: frozenset[str]
-    primary_key: tuple[str, ...]
     pinned: str = ""
     """Why it cannot be written anew; empty where it can."""
 
@@ -106,7 +105,6 @@ def read_tables(cursor: Any) -> dict[str, Table]:
     unique = _grouped(cursor, _UNIQUE)
     checks = _grouped(cursor, _CHECKS)
     keys = _grouped(cursor, _KEYS)
-    primary = _grouped(cursor, _PRIMARY)
     return {
         name: Table(
             name,
@@ -116,7 +114,6 @@ def read_tables(cursor: Any) -> dict[str, Table]:
             tuple(UniqueKey(row[0], tuple(row[1]), row[2], row[3]) for row in unique.get(oid, ())),
             tuple(CheckConstraint(row[0], tuple(row[1]), row[2]) for row in checks.get(oid, ())),
             frozenset(row[0] for row in keys.get(oid, ())),
-            tuple(row[0] for row in primary.get(oid, ())),
             pinned.get(oid, ""),
         )
         for oid, name, relkind in found
@@ -186,12 +183,6 @@ FROM (SELECT conrelid AS relid, unnest(conkey) AS attnum FROM pg_constraint WHER
       UNION ALL
       SELECT confrelid, unnest(confkey) FROM pg_constraint WHERE contype = 'f') AS k
 JOIN pg_attribute a ON a.attrelid = k.relid AND a.attnum = k.attnum
-"""
-_PRIMARY = """
-SELECT k.conrelid::bigint, a.attname
-FROM pg_constraint k CROSS JOIN LATERAL unnest(k.conkey) WITH ORDINALITY AS u(attnum, place)
-JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.attnum
-WHERE k.contype = 'p' ORDER BY k.conrelid, u.place
 """
 # PostgreSQL refuses to rewrite a table whose row type is the type of a column, directly or inside of others
 _PINNED = """

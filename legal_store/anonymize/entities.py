@@ -7,7 +7,7 @@ import hmac
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from legal_store.anonymize.text import Recognised, folded, recognised, words
@@ -33,21 +33,31 @@ class Phrase(NamedTuple):
 
 
 class Entities:
-    """What is known of each firm. `survives` is asked about each replaced text: what it finds is redacted whole."""
+    """What is known of each firm. `survives` is asked about each replaced text: what it finds is redacted whole.
 
-    def __init__(self, key: bytes, survives: Callable[[str], bool] = lambda text: False) -> None:
+    `names` gives firm, name and its replacement for each name, and is asked when the first text is to be replaced.
+    """
+
+    def __init__(
+        self,
+        key: bytes,
+        survives: Callable[[str], bool] = lambda text: False,
+        names: Callable[[], Iterable[tuple[object, str, str]]] = lambda: (),
+    ) -> None:
         self._key = key
         self._survives = survives
+        self._names = names
         self.key = lru_cache(10_000)(self._masked_key)
-        self._phrases: dict[object, dict[str, dict[tuple[str, ...], str]]] = {}
 
-    def add(self, firm: object, pairs: Iterable[tuple[str, str]]) -> None:
-        """Learn that in the texts of `firm` the first of each pair becomes the second."""
-        known = self._phrases.setdefault(firm, {})
-        for old, new in pairs:
-            phrase = tuple(words(folded(old)))
+    @cached_property
+    def _phrases(self) -> dict[object, dict[str, dict[tuple[str, ...], str]]]:
+        """The replacement of each phrase of a firm, under the phrase's first word."""
+        known: dict[object, dict[str, dict[tuple[str, ...], str]]] = {}
+        for firm, name, replacement in self._names():
+            phrase = tuple(words(folded(name)))
             if phrase and len(phrase) <= LONGEST_PHRASE and sum(map(len, phrase)) >= 3:
-                known.setdefault(phrase[0], {}).setdefault(phrase, new)
+                known.setdefault(firm, {}).setdefault(phrase[0], {}).setdefault(phrase, replacement)
+        return known
 
     def replaced(self, text: str, firm: object) -> str:
         """Return `text` with what is known of `firm`, and what is personal by its form, replaced.

@@ -8,9 +8,14 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+from psycopg2 import sql
+
 from legal_store.errors import ConfigurationError
 
 KEY_BYTES = 32
+ROW_NUMBER = sql.SQL("currval('pg_temp.mask_key_row_number_seq')")
+NEXT_ROW_NUMBER = sql.SQL("nextval('pg_temp.mask_key_row_number_seq')")
+COUNT_FROM_ONE = "SELECT setval('pg_temp.mask_key_row_number_seq', 1, false)"
 _BLOCK = 64  # bytes, of SHA-256
 
 
@@ -51,11 +56,14 @@ def forget_key(path: Path) -> bool:
 
 
 def hand_over(cursor: Any, key: bytes) -> None:
-    """Put the key's pads (RFC 2104) into a temporary table, by COPY, so that no statement or log ever shows them."""
+    """Put the key's pads (RFC 2104) into a temporary table, by COPY, so that no statement or log ever shows them.
+
+    Its sequence counts the rows while a table is masked.
+    """
     block = key.ljust(_BLOCK, b"\0")
     pads = ["\\\\x" + bytes(byte ^ pad for byte in block).hex() for pad in (0x36, 0x5C)]
-    cursor.execute("CREATE TEMP TABLE mask_key (inner_pad bytea, outer_pad bytea) ON COMMIT DROP")
-    cursor.copy_expert("COPY pg_temp.mask_key FROM STDIN", io.StringIO("\t".join(pads) + "\n"))
+    cursor.execute("CREATE TEMP TABLE mask_key (inner_pad bytea, outer_pad bytea, row_number bigserial) ON COMMIT DROP")
+    cursor.copy_expert("COPY pg_temp.mask_key (inner_pad, outer_pad) FROM STDIN", io.StringIO("\t".join(pads) + "\n"))
     cursor.execute(_FUNCTIONS)
 
 

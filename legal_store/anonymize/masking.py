@@ -1,23 +1,32 @@
-"""Changes a table's columns in one statement; what Python must change is converted into a temporary table before."""
+"""Changes a table's columns in one statement."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 from psycopg2 import sql
-from psycopg2.extras import execute_values
 
+from legal_store.anonymize.beforehand import (
+    ROWS_AT_ONCE,
+    convert,
+    converted,
+    dealt,
+    firm_of,
+    readable,
+    refuse_moved,
+)
 from legal_store.anonymize.catalog import Table
 from legal_store.anonymize.entities import Entities
+from legal_store.anonymize.key import COUNT_FROM_ONE, NEXT_ROW_NUMBER, ROW_NUMBER
 from legal_store.anonymize.planning import Masked, TablePlan
 from legal_store.anonymize.refusals import REFUSALS, collision, explained, refusal
 from legal_store.anonymize.rewriting import write_anew
-from legal_store.anonymize.strategies import JSON
 
-ROWS_AT_ONCE = 2000
+_KEY = sql.SQL("(SELECT * FROM pg_temp.mask_key LIMIT 1) AS k")
+_NOTHING = sql.SQL("")
 
 
 class Sample(NamedTuple):
@@ -29,17 +38,16 @@ class Sample(NamedTuple):
     after: tuple[tuple[Any, ...], ...]
 
 
-def mask(cursor: Any, planned: TablePlan, entities: Entities, again: list[sql.Composable]) -> int:
+def mask(cursor: Any, planned: TablePlan, again: list[sql.Composable], *, with_converted: bool) -> int:
     """Change the rows of one table as planned, write it anew, and bring back what rested by the statements `again`.
-    Returns the rows changed.
+    Returns the rows changed. `with_converted` is what convert() returned.
 
     Triggers must rest: times of change stay, logs that are append only can be changed, nothing counts twice. Raises
     OperationFailedError where the server refuses the new values.
     """
+    refuse_moved(cursor, planned)
     with explained(planned):
-        converted = _convert(cursor, planned, entities)
-        cursor.execute(update_statement(planned, converted))
-        changed = int(cursor.rowcount)
+        changed = _update(cursor, planned, with_converted=with_converted)
         write_anew(cursor, planned.table)
         for statement in again:
             cursor.execute(statement)
@@ -74,8 +82,7 @@ def refused_rows(cursor: Any, planned: TablePlan, entities: Entities, rows: int 
     """
     try:
         with _taken_back(cursor):
-            converted = _convert(cursor, planned, entities, rows)
-            cursor.execute(update_statement(planned, converted, rows))
+            _update(cursor, planned, rows, with_converted=convert(cursor, planned, entities, rows))
     except REFUSALS as error:
         return refusal(planned, error)
     return ""
@@ -84,69 +91,82 @@ def refused_rows(cursor: Any, planned: TablePlan, entities: Entities, rows: int 
 def sample(cursor: Any, planned: TablePlan, entities: Entities, rows: int = 10) -> Sample:
     """Return the first rows of a table as they are and as they become. Changes nothing; see refused_rows()."""
     names = tuple(item.name for item in planned.masked)
-    columns = sql.SQL(", ").join(map(_readable, planned.masked))
-    before = sql.SQL("SELECT numbered.n, {} FROM {} AS t, {} WHERE t.ctid = numbered.row").format(
-        columns, planned.table.rows, _sources(planned, None, rows)
+    columns = sql.SQL(", ").join(map(readable, planned.masked))
+    before = sql.SQL("SELECT {} FROM {} AS t ORDER BY t.ctid LIMIT {}").format(
+        columns, planned.table.rows, sql.Literal(rows)
     )
+    after = sql.SQL(" RETURNING {}, {}").format(ROW_NUMBER, columns)
     with _taken_back(cursor):
-        shown = [_in_order(cursor, before)]
-        converted = _convert(cursor, planned, entities, rows)
-        after = sql.SQL("{} RETURNING numbered.n, {}").format(update_statement(planned, converted, rows), columns)
-        shown.append(_in_order(cursor, after))
+        cursor.execute(before)
+        shown = [tuple(cursor.fetchall())]
+        _update(cursor, planned, rows, with_converted=convert(cursor, planned, entities, rows), returning=after)
+        shown.append(tuple(tuple(row[1:]) for row in sorted(cursor.fetchall(), key=itemgetter(0))))
     return Sample(planned.table.name, names, *shown)
 
 
-def update_statement(planned: TablePlan, converted: str | None = None, rows: int | None = None) -> sql.Composable:
-    """Return the one statement that changes the table, or its first `rows`; `converted` as in new_value()."""
-    sets = [sql.SQL("{} = {}").format(sql.Identifier(item.name), new_value(item, converted)) for item in planned.masked]
-    return sql.SQL("UPDATE {} AS t SET {} FROM {} WHERE t.ctid = numbered.row").format(
-        planned.table.rows, sql.SQL(", ").join(sets), _sources(planned, converted, rows)
+def update_statement(planned: TablePlan, rows: int | None = None, *, with_converted: bool = True) -> sql.Composable:
+    """Return the one statement that changes the table, or its first `rows`; without the columns that Python converts,
+    where it changed no value of them."""
+    sets = [
+        sql.SQL("{} = {}").format(sql.Identifier(item.name), new_value(item, planned.table))
+        for item in planned.masked
+        if with_converted or item.strategy.convert is None
+    ]
+    return sql.SQL("UPDATE {} AS t SET {} FROM {} WHERE {}").format(
+        planned.table.rows, sql.SQL(", ").join(sets), _KEY, _numbered(planned.table, rows)
     )
 
 
-def new_value(item: Masked, converted: str | None = None) -> sql.Composable:
-    """Return the expression of a column's new value; NULL stays NULL.
-
-    `converted` is the temporary table of the values that Python changed, in which rows that stay are not.
-    """
-    column = sql.Identifier("t", item.name)
-    if item.strategy.expression is None:
-        new = sql.Identifier("converted", item.name)
-        return sql.SQL("CASE WHEN converted.row IS NULL THEN {} ELSE {} END").format(column, new)
-    return sql.SQL("CASE WHEN {} IS NOT NULL THEN {} END").format(column, item.strategy.expression(item.use))
+def new_value(item: Masked, table: Table) -> sql.Composable:
+    """Return the expression of a column's new value; NULL stays NULL."""
+    strategy = item.strategy
+    if strategy.expression is not None:
+        value = strategy.expression(item.use)
+        return sql.SQL("CASE WHEN {} IS NOT NULL THEN {} END").format(item.use.value, value)
+    return dealt(item, table) if strategy.deal is not None else converted(item, table)
 
 
-def converted_name(planned: TablePlan) -> str | None:
-    """Return the name of the temporary table of converted values, None where Python changes no column."""
-    return f"converted_{planned.table.oid}" if _by_python(planned) else None
-
-
-def learn(cursor: Any, planned: TablePlan, entities: Entities) -> None:
-    """Teach `entities` what the names of this table become, per firm."""
+def new_names(cursor: Any, planned: TablePlan) -> Iterator[tuple[object, str, str]]:
+    """Yield firm, name and what it becomes for each name in the table, and for each word of it."""
+    table = planned.table
     for item in planned.masked:
         if item.strategy.expression is None or not item.names:
             continue
-        query = sql.SQL("SELECT {}, {}, {} FROM {} AS t, {} WHERE t.ctid = numbered.row AND {} IS NOT NULL").format(
-            _firm(planned.table),
-            item.use.value,
-            new_value(item),
-            planned.table.rows,
-            _sources(planned, None),
-            item.use.value,
+        # rows without a value are counted, too, so that each has the number that it gets when the table is masked
+        query = sql.SQL("SELECT {}, {}, {} FROM {} AS t, {} WHERE {}").format(
+            firm_of(table), item.use.value, new_value(item, table), table.rows, _KEY, _numbered(table)
         )
-        with explained(planned), cursor.connection.cursor(name="legal_store_learn") as named:
+        cursor.execute(COUNT_FROM_ONE)
+        with explained(planned), cursor.connection.cursor(name="legal_store_names") as named:
             named.itersize = ROWS_AT_ONCE
             named.execute(query)
             for firm, old, new in named:
-                entities.add(firm, _phrases(old, new))
+                if old is not None:
+                    yield from ((firm, phrase, new) for phrase in _phrases(old))
 
 
-def _phrases(old: str, new: str) -> Iterator[tuple[str, str]]:
+def _phrases(name: str) -> Iterator[str]:
     from legal_store.anonymize.text import folded, words
     from legal_store.anonymize.traces import LEAST_WORD
 
-    yield old, new
-    yield from ((word, new) for word in words(folded(old)) if len(word) >= LEAST_WORD)
+    yield name
+    yield from (word for word in words(folded(name)) if len(word) >= LEAST_WORD)
+
+
+def _update(
+    cursor: Any,
+    planned: TablePlan,
+    rows: int | None = None,
+    *,
+    with_converted: bool,
+    returning: sql.Composable = _NOTHING,
+) -> int:
+    """Change the table, or its first `rows`; return how many rows were changed."""
+    if not with_converted and all(item.strategy.convert for item in planned.masked):
+        return 0
+    cursor.execute(COUNT_FROM_ONE)
+    cursor.execute(update_statement(planned, rows, with_converted=with_converted) + returning)
+    return int(cursor.rowcount)
 
 
 @contextmanager
@@ -159,101 +179,10 @@ def _taken_back(cursor: Any) -> Iterator[None]:
             cursor.execute("ROLLBACK TO rehearsal; RELEASE rehearsal")
 
 
-def _in_order(cursor: Any, query: sql.Composable) -> tuple[tuple[Any, ...], ...]:
-    """Return the rows of a query in the order of their first column, without it."""
-    cursor.execute(query)
-    return tuple(tuple(row[1:]) for row in sorted(cursor.fetchall(), key=itemgetter(0)))
-
-
-def _sources(planned: TablePlan, converted: str | None, rows: int | None = None) -> sql.Composable:
-    joins = [
-        item.strategy.join(item.use, f"shuffled_{item.name}")
-        for item in planned.masked
-        if item.strategy.join is not None
-    ]
-    if converted:
-        joins.append(
-            sql.SQL("LEFT JOIN pg_temp.{} AS converted ON converted.row = numbered.row").format(
-                sql.Identifier(converted)
-            )
-        )
-    return sql.SQL(
-        "(SELECT * FROM pg_temp.mask_key LIMIT 1) AS k CROSS JOIN"
-        " (SELECT ctid AS row, row_number() OVER (ORDER BY {order}) AS n FROM {table}{first}) AS numbered {joins}"
-    ).format(
-        order=_order(planned.table),
-        table=planned.table.rows,
-        first=_first(planned.table, rows),
-        joins=sql.SQL(" ").join(joins),
+def _numbered(table: Table, rows: int | None = None) -> sql.Composable:
+    """Return the condition under which a row, or one of the first, is changed. It counts the rows that it sees, in the
+    order of the table's file, and ROW_NUMBER is the count."""
+    first = sql.SQL(" AND t.ctid = ANY (ARRAY(SELECT ctid FROM {} ORDER BY ctid LIMIT {}))").format(
+        table.rows, sql.Literal(rows)
     )
-
-
-def _order(table: Table) -> sql.Composable:
-    return sql.SQL(", ").join(map(sql.Identifier, table.primary_key or ("ctid",)))
-
-
-def _first(table: Table, rows: int | None) -> sql.Composable:
-    """Return the end of a query that reads only the first rows."""
-    return sql.SQL("") if rows is None else sql.SQL(" ORDER BY {} LIMIT {}").format(_order(table), sql.Literal(rows))
-
-
-def _by_python(planned: TablePlan) -> list[Masked]:
-    return [item for item in planned.masked if item.strategy.convert is not None]
-
-
-def _convert(cursor: Any, planned: TablePlan, entities: Entities, first: int | None = None) -> str | None:
-    """Put the values that Python changes into a temporary table; return its name, None where there is no such column.
-
-    Rows that stay as they are (empty JSON, texts without a name) are not in it, and empty ones are not even read.
-    """
-    table = converted_name(planned)
-    if table is None:
-        return None
-    items = _by_python(planned)
-    columns = [sql.SQL("{} {}").format(sql.Identifier(i.name), sql.SQL(i.use.column.declared)) for i in items]
-    cursor.execute(
-        sql.SQL("CREATE TEMP TABLE {} (row tid, {}) ON COMMIT DROP").format(
-            sql.Identifier(table), sql.SQL(", ").join(columns)
-        )
-    )
-    query = sql.SQL("SELECT t.masked_row, {}, {} FROM (SELECT *, ctid AS masked_row FROM {}{}) AS t WHERE {}").format(
-        _firm(planned.table),
-        sql.SQL(", ").join(map(_readable, items)),
-        planned.table.rows,
-        _first(planned.table, first),
-        sql.SQL(" OR ").join(sql.SQL("{}::text NOT IN ('', '{{}}', '[]')").format(item.use.value) for item in items),
-    )
-    with cursor.connection.cursor(name="legal_store_convert") as named:
-        named.itersize = ROWS_AT_ONCE
-        named.execute(query)
-        while rows := named.fetchmany(ROWS_AT_ONCE):
-            if changed := list(_converted(rows, items, entities)):
-                insert = sql.SQL("INSERT INTO pg_temp.{} VALUES %s").format(sql.Identifier(table))
-                execute_values(cursor, insert.as_string(cursor), changed)
-    cursor.execute(sql.SQL("ANALYZE pg_temp.{}").format(sql.Identifier(table)))
-    return table
-
-
-def _converted(rows: Iterable[Any], items: list[Masked], entities: Entities) -> Iterator[tuple[Any, ...]]:
-    converters: list[tuple[Callable[..., Any], Masked]] = [
-        (item.strategy.convert, item) for item in items if item.strategy.convert is not None
-    ]
-    for row, firm, *values in rows:
-        new = [
-            None if value is None else convert(value, item.use, entities, firm)
-            for (convert, item), value in zip(converters, values, strict=True)
-        ]
-        if new != values:
-            yield (row, *new)
-
-
-def _readable(item: Masked) -> sql.Composable:
-    """Return the expression of a value for Python; JSON as its text, because the driver reads numbers as floats."""
-    return sql.SQL("{}::text").format(item.use.value) if item.use.column.kind in JSON else item.use.value
-
-
-def _firm(table: Table) -> sql.Composable:
-    for column in ("firm_id", "id"):
-        if column in table.columns and (column == "firm_id" or table.name == "firms"):
-            return sql.Identifier("t", column)
-    return sql.SQL("NULL")
+    return sql.SQL("{} > 0").format(NEXT_ROW_NUMBER) + (first if rows is not None else _NOTHING)

@@ -12,12 +12,12 @@ from psycopg2 import sql
 
 from legal_store.anonymize.catalog import Table
 
-_TRIGGER_STATES = {"O": "ENABLE TRIGGER", "R": "ENABLE REPLICA TRIGGER", "A": "ENABLE ALWAYS TRIGGER"}
+_ENABLE = {"O": "ENABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}
 
 
 def put_to_rest(cursor: Any, table: Table) -> list[sql.Composable]:
-    """Switch triggers off and drop indexes and constraints; return the statements that bring all back as it was."""
-    return [*_drop_indexes(cursor, table), *_triggers_off(cursor, table)]
+    """Switch triggers and rules off, drop indexes and constraints; return the statements that bring all back."""
+    return [*_drop_indexes(cursor, table), *_triggers_off(cursor, table), *_rules_off(cursor, table)]
 
 
 def write_anew(cursor: Any, table: Table) -> None:
@@ -55,9 +55,21 @@ def _triggers_off(cursor: Any, table: Table) -> list[sql.Composable]:
     name = sql.Identifier(*table.identifier)
     cursor.execute(sql.SQL("ALTER TABLE ONLY {} DISABLE TRIGGER USER").format(name))
     return [
-        sql.SQL("ALTER TABLE ONLY {} {} {}").format(name, sql.SQL(_TRIGGER_STATES[state]), sql.Identifier(trigger))
+        sql.SQL("ALTER TABLE ONLY {} {} TRIGGER {}").format(name, sql.SQL(_ENABLE[state]), sql.Identifier(trigger))
         for trigger, state in states
     ]
+
+
+def _rules_off(cursor: Any, table: Table) -> list[sql.Composable]:
+    cursor.execute(
+        "SELECT rulename, ev_enabled FROM pg_rewrite WHERE ev_class = %s AND ev_enabled <> 'D'", (table.oid,)
+    )
+    again: list[sql.Composable] = []
+    name = sql.Identifier(*table.identifier)
+    for rule, state in cursor.fetchall():
+        cursor.execute(sql.SQL("ALTER TABLE {} DISABLE RULE {}").format(name, sql.Identifier(rule)))
+        again.append(sql.SQL("ALTER TABLE {} {} RULE {}").format(name, sql.SQL(_ENABLE[state]), sql.Identifier(rule)))
+    return again
 
 
 def _drop_indexes(cursor: Any, table: Table) -> list[sql.Composable]:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from psycopg2 import sql
 
 from legal_store.anonymize import key as keys
+from legal_store.anonymize.beforehand import convert, deal
 from legal_store.anonymize.catalog import Table, read_tables
 from legal_store.anonymize.collecting import collect
 from legal_store.anonymize.entities import Entities
 from legal_store.anonymize.masking import (
     Sample,
-    converted_name,
-    learn,
     mask,
     merging_keys,
+    new_names,
     refused_rows,
     sample,
     update_statement,
@@ -95,8 +95,8 @@ def preview(connection: Any, rules: Rules, key: bytes, *, rows: int = 10) -> Pre
             entities, _ = _prepare(cursor, planned, key, proof=True, progress=lambda what: None)
             _rehearse(cursor, planned, entities)
             samples = tuple(sample(cursor, item, entities, rows) for item in planned.changing)
-            statements = [update_statement(item, converted_name(item)) for item in planned.changing]
-            return Preview(samples, tuple(statement.as_string(cursor) for statement in statements))
+            statements = tuple(update_statement(item).as_string(cursor) for item in planned.changing)
+            return Preview(samples, statements)
     finally:
         connection.rollback()
 
@@ -195,6 +195,8 @@ def _begin(cursor: Any) -> None:
     # an error instead of rows that a policy hides
     cursor.execute("SET LOCAL row_security = off")
     cursor.execute("SET LOCAL search_path = public, pg_catalog")
+    # rows are numbered in the order in which they are read, each time the same
+    cursor.execute("SET LOCAL synchronize_seqscans = off")
     # the expressions are long, and each runs once: compiling them costs more than it saves
     cursor.execute("SET LOCAL jit = off")
     cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", (_LOCK,))
@@ -258,10 +260,13 @@ def _change(cursor: Any, planned: Plan, entities: Entities, watch: _Watch) -> di
     """Mask the tables; return how many rows changed in each."""
     watch.step("rehearse")
     resting = _rehearse(cursor, planned, entities)
+    watch.step("convert texts")
+    # all of them before the first table changes, because they are full of the names in others
+    converted = [convert(cursor, item, entities) for item in planned.changing]
     changed = {}
-    for item, again in zip(planned.changing, resting, strict=True):
+    for item, again, with_converted in zip(planned.changing, resting, converted, strict=True):
         watch.step(f"mask {item.table.name}")
-        changed[item.table.name] = mask(cursor, item, entities, again)
+        changed[item.table.name] = mask(cursor, item, again, with_converted=with_converted)
     return changed
 
 
@@ -281,11 +286,14 @@ def _clean(cursor: Any, planned: Plan) -> None:
 def _prepare(cursor: Any, planned: Plan, key: bytes, *, proof: bool, progress: Progress) -> tuple[Entities, Traces]:
     keys.hand_over(cursor, key)
     traces = collect(cursor, planned, progress=progress) if proof else Traces()
-    entities = Entities(key, traces.found_in if proof else lambda text: False)
-    if any(item.strategy.convert for table in planned.changing for item in table.masked):
-        for table in planned.changing:
-            learn(cursor, table, entities)
-    return entities, traces
+    for item in planned.changing:
+        deal(cursor, item)
+
+    def names() -> Iterator[tuple[object, str, str]]:
+        for item in planned.changing:
+            yield from new_names(cursor, item)
+
+    return Entities(key, traces.found_in if proof else lambda text: False, names), traces
 
 
 def _rehearse(cursor: Any, planned: Plan, entities: Entities) -> list[list[sql.Composable]]:

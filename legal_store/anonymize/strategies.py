@@ -1,8 +1,9 @@
 """What can be done to a column. Most strategies are one SQL expression, so that masking is set-based.
 
-An expression may use the row as `t`, the key's two pads as `k.inner_pad` and `k.outer_pad`, and the row's number in
-its table as `numbered.n`. NULL stays NULL, whatever the strategy. A strategy that no expression can state converts
-value by value in Python. Packages add strategies through the entry-point group "legal_store.strategies".
+An expression may use the row as `t`, the key's two pads as `k.inner_pad` and `k.outer_pad`, and ROW_NUMBER, the row's
+number in its table. NULL stays NULL, whatever the strategy. A strategy that no expression can state deals the values of
+a query, or converts value by value in Python. Packages add strategies through the entry-point group
+"legal_store.strategies".
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from psycopg2 import sql
 
 from legal_store.anonymize.catalog import Column
+from legal_store.anonymize.key import ROW_NUMBER
 from legal_store.anonymize.vocabulary import FIRST_NAMES_RO, LAST_NAMES_RO, LOREM
 from legal_store.errors import ConfigurationError
 
@@ -44,6 +46,11 @@ class Use(NamedTuple):
     def value(self) -> sql.Composable:
         return sql.Identifier("t", self.column.name)
 
+    @property
+    def rows(self) -> sql.Composable:
+        """The rows of the column's table, without those of tables that inherit from it."""
+        return sql.SQL("ONLY {}").format(sql.Identifier(*self.column.table.split(".", 1)))
+
 
 class Strategy(NamedTuple):
     """What is done to a column, and what it promises.
@@ -51,9 +58,9 @@ class Strategy(NamedTuple):
     `injective`: different values, or different rows, get different results. `longest` says how many characters a
     result may have, None that it is as long as the original. `words` are what it makes values of, which are no trace of
     anybody; those of a `pool` of names are somebody's, too, where a column is kept. `traces` says what of a column
-    leaves traces, and whether it is names, where that is not all of it. Exactly one of `expression` and `convert` is
-    there; `convert` gets and returns JSON as its text. `merged` is an expression that is equal for the values to which
-    an injective strategy gives the same result all the same.
+    leaves traces, and whether it is names, where that is not all of it. Exactly one of `expression`, `deal` and
+    `convert` is there; `deal` is a query of (row tid, value), `convert` gets and returns JSON as its text. `merged` is
+    an expression that is equal for the values to which an injective strategy gives the same result all the same.
     """
 
     name: str
@@ -69,7 +76,7 @@ class Strategy(NamedTuple):
     may_be_null: bool = False
     keeps_values: bool = False
     longest: Callable[[Use], int | None] = lambda use: None
-    join: Callable[[Use, str], sql.Composable] | None = None
+    deal: Callable[[Use], sql.Composable] | None = None
     words: Callable[[dict[str, Any]], str] = lambda options: ""
     pool: bool = False
     traces: Callable[[Use], tuple[tuple[sql.Composable, bool], ...]] | None = None
@@ -115,7 +122,7 @@ def _hex(use: Use, default: str, digits: int = HEX_DIGITS) -> sql.Composable:
 
 def _numbered(use: Use) -> sql.Composable:
     before, after = use.options["format"].split("{n}", 1) if "{n}" in use.options["format"] else ("", "")
-    return sql.SQL("{} || numbered.n || {}").format(sql.Literal(before), sql.Literal(after))
+    return sql.SQL("{} || {} || {}").format(sql.Literal(before), ROW_NUMBER, sql.Literal(after))
 
 
 def _numbered_problem(use: Use) -> str:
@@ -288,16 +295,15 @@ def _logged_traces(use: Use) -> tuple[tuple[sql.Composable, bool], ...]:
     )
 
 
-def _shuffle_join(use: Use, alias: str) -> sql.Composable:
-    table = sql.SQL("ONLY {}").format(sql.Identifier(*use.column.table.split(".", 1)))
-    column = sql.Identifier(use.column.name)
+def _shuffle(use: Use) -> sql.Composable:
     # only rows that have a value take part, so that what is NULL stays NULL and the set of values is the same
     return sql.SQL(
-        "LEFT JOIN (SELECT a.row, b.value FROM"
-        " (SELECT ctid AS row, row_number() OVER (ORDER BY random()) AS n FROM {t} WHERE {c} IS NOT NULL) AS a"
-        " JOIN (SELECT {c} AS value, row_number() OVER (ORDER BY random()) AS n FROM {t} WHERE {c} IS NOT NULL) AS b"
-        " USING (n)) AS {alias} ON {alias}.row = numbered.row"
-    ).format(t=table, c=column, alias=sql.Identifier(alias))
+        "SELECT row, value FROM"
+        " (SELECT ctid AS row, row_number() OVER (ORDER BY random()) AS n FROM {t} WHERE {c} IS NOT NULL) AS takers"
+        " JOIN"
+        " (SELECT {c} AS value, row_number() OVER (ORDER BY random()) AS n FROM {t} WHERE {c} IS NOT NULL) AS givers"
+        " USING (n)"
+    ).format(t=use.rows, c=sql.Identifier(use.column.name))
 
 
 def _extension(use: Use) -> sql.Composable:
@@ -485,10 +491,9 @@ def _built_in() -> tuple[Strategy, ...]:
             "shuffle",
             "the column's own values, dealt anew",
             (*NUMBERS, *TIMES, "boolean"),
-            lambda use: sql.SQL("{}.value").format(sql.Identifier(f"shuffled_{use.column.name}")),
+            deal=_shuffle,
             deterministic=False,
             keeps_values=True,
-            join=_shuffle_join,
         ),
         Strategy(
             "file_name",

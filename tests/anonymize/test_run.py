@@ -111,8 +111,10 @@ def test_a_second_run_works_beside_the_masks_of_the_first(demo: Any, rules: Rule
     ):
         first = "'00000000-0000-4000-8000-000000000001'"
         run(demo, f"INSERT INTO {table} (id, firm_id, {columns}) SELECT {first}, id, {values} FROM firms")
+    # rows are numbered in the order of their file: the one that is last now was the first
+    moved = run(demo, "UPDATE users SET role = role WHERE email = 'demo1@example.com' RETURNING id")
     assert anonymize(demo, rules, new_key()).proof.passed  # type: ignore[union-attr]
-    assert run(demo, "SELECT email FROM users ORDER BY id LIMIT 1") == [("demo1@example.com",)]
+    assert run(demo, "SELECT id FROM users WHERE email = 'demo6@example.com'") == moved
 
 
 def test_values_that_collide_after_all_are_explained_without_showing_any(demo: Any, rules: Rules) -> None:
@@ -190,22 +192,40 @@ def test_the_report_compares_before_and_after(demo: Any, rules: Rules) -> None:
     assert report.rows["documents"] == 20 and report.untidied == () and report.verdict == "proven"
 
 
-def test_a_kept_column_that_changes_rolls_everything_back(
-    demo: Any, rules: Rules, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("", "UPDATE cases SET priority = 'Low'", "are to be kept were changed in: cases"),
+        ("UPDATE cases SET status = status", "", "Rows of cases were changed while others were masked"),
+    ],
+)
+def test_what_changes_rows_beside_the_masking_rolls_everything_back(
+    demo: Any, rules: Rules, monkeypatch: pytest.MonkeyPatch, before: str, after: str, message: str
 ) -> None:
     from legal_store.anonymize import run as module
 
     masked = module.mask
 
-    def careless(cursor: Any, *given: Any) -> int:
-        cursor.execute("SET LOCAL session_replication_role = replica; UPDATE cases SET priority = 'Low'")
-        cursor.execute("SET LOCAL session_replication_role = origin")
-        return masked(cursor, *given)
+    def careless(cursor: Any, planned: Any, *given: Any, **named: Any) -> int:
+        cursor.execute(f"SET LOCAL session_replication_role = replica; {before}")
+        changed = masked(cursor, planned, *given, **named)
+        cursor.execute(f"{after if planned.table.name == 'users' else ''}; SET LOCAL session_replication_role = origin")
+        return changed
 
     monkeypatch.setattr(module, "mask", careless)
-    with pytest.raises(OperationFailedError, match="are to be kept were changed in: cases"):
+    with pytest.raises(OperationFailedError, match=message):
         anonymize(demo, rules, new_key())
     assert run(demo, "SELECT count(*) FROM users WHERE first_name = 'Demo'") == [(0,)]
+
+
+def test_rules_of_a_table_rest_and_come_back(demo: Any, rules: Rules) -> None:
+    run(demo, "CREATE RULE also AS ON UPDATE TO clients DO ALSO"
+              " UPDATE cases SET priority = 'Low' WHERE client_id = OLD.id;"
+              " ALTER TABLE clients ENABLE ALWAYS RULE also")  # fmt: skip
+    before = run(demo, "SELECT id, priority FROM cases ORDER BY id")
+    assert anonymize(demo, rules, new_key()).verdict == "proven"
+    assert run(demo, "SELECT id, priority FROM cases ORDER BY id") == before
+    assert run(demo, "SELECT ev_enabled FROM pg_rewrite WHERE rulename = 'also'") == [("A",)]
 
 
 def test_the_database_says_that_it_was_anonymized(demo: Any, rules: Rules) -> None:

@@ -9,8 +9,10 @@ import pytest
 from psycopg2 import sql
 
 from legal_store.anonymize import Use, new_key, strategies
-from legal_store.anonymize.catalog import Column
-from legal_store.anonymize.key import forget_key, hand_over, kept_key
+from legal_store.anonymize.catalog import Column, Table
+from legal_store.anonymize.key import COUNT_FROM_ONE, NEXT_ROW_NUMBER, forget_key, hand_over, kept_key
+from legal_store.anonymize.masking import new_value
+from legal_store.anonymize.planning import Masked
 from legal_store.errors import ConfigurationError
 from tests.anonymize.conftest import run
 
@@ -34,14 +36,16 @@ def prepared(cursor: Any, kind: str, values: str, count: int, key: bytes) -> Non
     hand_over(cursor, key)
 
 
-def results(strategy: str, kind: str, **options: Any) -> sql.Composable:
+def results(cursor: Any, strategy: str, kind: str, **options: Any) -> sql.Composable:
+    """Return the query of number, old and new value of each row given."""
     found = strategies()[strategy]
-    use = Use(Column("t", "c", kind, kind, None, False, False, False), {**found.options, **options})
-    assert found.expression is not None
-    return sql.SQL("SELECT t.v, t.c AS old, ({})::text AS new FROM pg_temp.mask_key k,"
-                   " (SELECT *, v AS n FROM given) AS t, LATERAL (SELECT t.n) AS numbered").format(
-        found.expression(use)
-    )  # fmt: skip
+    use = Use(Column("pg_temp.given", "c", kind, kind, None, False, False, False), {**found.options, **options})
+    table = Table("pg_temp.given", 0, "r", {"c": use.column}, (), (), frozenset())
+    item = Masked(found, use, names=False)
+    cursor.execute(COUNT_FROM_ONE)
+    return sql.SQL("SELECT t.v, t.c AS old, ({})::text AS new FROM pg_temp.mask_key k, given AS t WHERE {} > 0").format(
+        new_value(item, table), NEXT_ROW_NUMBER
+    )
 
 
 @pytest.mark.sweep
@@ -52,7 +56,7 @@ def test_an_injective_strategy_never_collides(connection: Any, strategy: str) ->
     kind, values = INJECTIVE[strategy]
     with connection.cursor() as cursor:
         prepared(cursor, kind, values, VALUES, new_key())
-        query = results(strategy, kind, **({"format": "x{n}"} if strategy == "numbered" else {}))
+        query = results(cursor, strategy, kind, **({"format": "x{n}"} if strategy == "numbered" else {}))
         cursor.execute(sql.SQL("SELECT count(*), count(DISTINCT new) FROM ({}) AS r").format(query))
         assert cursor.fetchone() == (VALUES, VALUES)
     connection.rollback()
@@ -72,7 +76,7 @@ def test_numbers_of_many_digits_do_not_collide(connection: Any) -> None:
             2_000,
             new_key(),
         )
-        cursor.execute(sql.SQL("SELECT count(DISTINCT new) FROM ({}) AS r").format(results("digits", "text")))
+        cursor.execute(sql.SQL("SELECT count(DISTINCT new) FROM ({}) AS r").format(results(cursor, "digits", "text")))
         assert cursor.fetchone() == (2_000,)
     connection.rollback()
 
@@ -85,7 +89,7 @@ def test_another_key_gives_other_results(connection: Any, strategy: str) -> None
     for key in (new_key(), new_key()):
         with connection.cursor() as cursor:
             prepared(cursor, kind, values, 5_000, key)
-            cursor.execute(sql.SQL("SELECT new FROM ({}) AS r ORDER BY v").format(results(strategy, kind)))
+            cursor.execute(sql.SQL("SELECT new FROM ({}) AS r ORDER BY v").format(results(cursor, strategy, kind)))
             found.append([new for (new,) in cursor.fetchall()])
         connection.rollback()
     assert sum(one != other for one, other in zip(*found, strict=True)) >= 0.999 * 5_000
@@ -96,9 +100,9 @@ def test_the_same_key_maps_equal_values_equally_and_concepts_apart(connection: A
     key = new_key()
     with connection.cursor() as cursor:
         prepared(cursor, "text", "'same'", 2, key)
-        cursor.execute(results("pseudonym", "text"))
+        cursor.execute(results(cursor, "pseudonym", "text"))
         (_, _, one), (_, _, other) = cursor.fetchall()
-        cursor.execute(results("pseudonym", "text", concept="company"))
+        cursor.execute(results(cursor, "pseudonym", "text", concept="company"))
         company = cursor.fetchone()[2]
     connection.rollback()
     assert one == other != company
@@ -125,7 +129,7 @@ def test_the_keyed_hash_is_hmac_sha256(connection: Any) -> None:
     key = new_key()
     with connection.cursor() as cursor:
         prepared(cursor, "text", "'Ștefan'", 1, key)
-        cursor.execute(results("pseudonym", "text"))
+        cursor.execute(results(cursor, "pseudonym", "text"))
         assert cursor.fetchone()[2] == hmac.digest(key, "pseudonym\x1fȘtefan".encode(), hashlib.sha256).hex()[:24]
     connection.rollback()
 
@@ -153,7 +157,7 @@ def test_a_strategy_keeps_its_promise(
     connection.autocommit = False
     with connection.cursor() as cursor:
         prepared(cursor, kind, values, 300, new_key())
-        query = results(strategy, kind, **options)
+        query = results(cursor, strategy, kind, **options)
         cursor.execute(sql.SQL("SELECT count(*) FROM ({}) AS r WHERE NOT ({})").format(query, sql.SQL(promise)))
         assert cursor.fetchone() == (0,)
     connection.rollback()
