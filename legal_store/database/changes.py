@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 from peewee import _savepoint
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INERROR
 
+from legal_store.errors import OperationFailedError
+
 # by name, not imported: what is told lies above this module. Each is `module:function`, called with a list of changes
 SUBSCRIBERS = ["legal_store.cache.events:after_commit"]
 
@@ -52,12 +54,18 @@ class ChangeTracking:
         super().begin(*arguments, **options)  # type: ignore[misc]
 
     def commit(self) -> None:
+        """Commit, then tell the subscribers. Raises OperationFailedError where the error of a statement was caught:
+        PostgreSQL would answer COMMIT with a silent ROLLBACK."""
+        if self._transaction_status() == TRANSACTION_STATUS_INERROR:
+            raise OperationFailedError(
+                "Nothing of this transaction was written: an error in it was caught, and PostgreSQL had aborted it.",
+                remedy="Put a statement that may fail into `with db.atomic():`, inside the `try:`.",
+            )
         noted = self._noted()
         changes = list(noted)
-        failed = bool(changes) and self._transaction_status() == TRANSACTION_STATUS_INERROR
         super().commit()  # type: ignore[misc]
         noted.clear()
-        if changes and not failed:  # PostgreSQL answers COMMIT of a failed transaction with ROLLBACK, not an error
+        if changes:
             tell(changes)
 
     def rollback(self) -> None:

@@ -19,7 +19,7 @@ from legal_store.cache import CacheManager
 from legal_store.cache.rules import DEFAULTS, Event, Rules, fill
 from legal_store.database import all_firms, changes, firm
 from legal_store.database.changes import Change
-from legal_store.errors import LegalStoreError, WrongUseError
+from legal_store.errors import LegalStoreError, OperationFailedError, WrongUseError
 from legal_store.models import (
     Case,
     CaseType,
@@ -119,8 +119,10 @@ def test_nothing_is_told_before_the_commit(database: Any, subscriber: list[Chang
     assert [change.subject for change in subscriber] == ["skill"]
 
 
-def test_a_commit_that_postgresql_turns_into_a_rollback_tells_nothing(database: Any, subscriber: list[Change]) -> None:
-    with database.atomic():
+def test_a_commit_that_postgresql_would_turn_into_a_rollback_fails_and_tells_nothing(
+    database: Any, subscriber: list[Change]
+) -> None:
+    with pytest.raises(OperationFailedError, match="Nothing of this transaction was written"), database.atomic():
         Skill.create(skill_id="a", display_name="x")
         with pytest.raises(peewee.PeeweeException):
             database.execute_sql("SELECT 1 / 0")

@@ -20,7 +20,7 @@ from legal_store import Case
 from legal_store.config import Settings
 from legal_store.database import Database
 from legal_store.database.options import Backoff, PoolOptions
-from legal_store.errors import NotConnectedError, PoolClosedError, PoolExhaustedError
+from legal_store.errors import NotConnectedError, OperationFailedError, PoolClosedError, PoolExhaustedError
 from tests.database.conftest import MakeDatabase, connections_of, eventually
 
 
@@ -287,6 +287,21 @@ def test_a_failing_begin_leaves_nothing_borrowed(pooled: MakeDatabase) -> None:
     with pytest.raises(RuntimeError), database:
         raise RuntimeError
     assert database.is_closed() and database.pool.stats().used == 0
+
+
+def test_a_caught_error_cannot_lose_a_transaction_silently(pooled: MakeDatabase) -> None:
+    database = pooled(size=1)
+    with database.connection_context():
+        with pytest.raises(OperationFailedError, match="an error in it was caught"), database:
+            database.execute_sql("CREATE TEMP TABLE lost ()")
+            with suppress(peewee.DataError):
+                database.execute_sql("SELECT 1 / 0")
+        with database:
+            database.execute_sql("CREATE TEMP TABLE kept ()")
+            with suppress(peewee.DataError), database.atomic():
+                database.execute_sql("SELECT 1 / 0")
+        found = database.execute_sql("SELECT to_regclass('pg_temp.lost')::text, to_regclass('pg_temp.kept')::text")
+        assert found.fetchone() == (None, "kept")
 
 
 def test_many_threads_and_few_connections_come_to_an_end(pooled: MakeDatabase) -> None:
