@@ -13,10 +13,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from legal_store.errors import ConfigurationError, MigrationError, WrongUseError
+from legal_store.migrate.statements import normalized
 
 _NAME = re.compile(r"(?:\d{3}|\d{14})_[a-z0-9_]+")
 _PSQL_STOPS_HERE = re.compile(r"^\\quit\s*$", re.MULTILINE)
 _MARKER = re.compile(r"^-- migrate:(up|down)\b.*$", re.MULTILINE)
+_MEANT_AS_MARKER = re.compile(
+    r"^[ \t]*--+[ \t]*migrate(?:[ \t]*:[ \t]*(?:up|down)\b|:\w).*$", re.MULTILINE | re.IGNORECASE
+)
 _TRANSACTION_OFF = re.compile(
     r"^-- transaction:[ ]*off\s*$|^-- migrate:up\b.*\btransaction:[ ]*false\b|^transaction *= *(?:False|\"off\"|'off')",
     re.MULTILINE,
@@ -116,9 +120,10 @@ def split_sql(text: str) -> SqlParts:
     r"""Return the up and down part of an SQL file. A file without markers is all up.
 
     A line `\quit` ends a part: psql, by which such a file may also be run, stops there before the down part.
-    Raises MigrationError for a marker that stands twice.
+    Raises MigrationError for a marker that stands twice or is misspelt, and for SQL before the first one.
     """
     markers = list(_MARKER.finditer(text))
+    _refuse_stray(text, markers)
     found: dict[str, SqlPart] = {} if markers else {"up": _part(text, 0, len(text))}
     for marker, following in zip(markers, [*markers[1:], None], strict=False):
         half = marker.group(1)
@@ -129,13 +134,25 @@ def split_sql(text: str) -> SqlParts:
     return SqlParts(found.get("up", nothing), found.get("down", nothing))
 
 
+def _refuse_stray(text: str, markers: list[re.Match[str]]) -> None:
+    """Refuse what would silently belong to the wrong half, or to none."""
+    for line in _MEANT_AS_MARKER.findall(text):
+        if not _MARKER.match(line):
+            raise MigrationError(
+                f"{line.strip()!r} is no marker.", remedy="Write `-- migrate:up` or `-- migrate:down`, as it is here."
+            )
+    if markers and normalized(text[: markers[0].start()]):
+        raise MigrationError(
+            f"There is SQL before `{markers[0].group().strip()}`, which belongs to no part.",
+            remedy="Put `-- migrate:up` before it.",
+        )
+
+
 def _part(text: str, start: int, end: int) -> SqlPart:
     return SqlPart(_PSQL_STOPS_HERE.split(text[start:end])[0], text.count("\n", 0, start) + 1)
 
 
 def _sql_tokens(text: str) -> str:
-    from legal_store.migrate.statements import normalized
-
     try:
         parts = split_sql(text)
         return normalized(parts.up.text) + "\n-- migrate:down\n" + normalized(parts.down.text)

@@ -85,3 +85,29 @@ def test_up_and_down_parts_and_their_lines() -> None:
     assert [s.line for s in split_statements(parts.down.text, first_line=parts.down.first_line)] == [6]
     with pytest.raises(MigrationError, match="`-- migrate:up` stands twice"):
         split_sql("-- migrate:up\n-- migrate:up\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("CREATE TABLE a ();\n-- migrate:down\nDROP TABLE a;", "SQL before `-- migrate:down`"),
+        ("CREATE TABLE a ();\n-- migrate:up\nCREATE TABLE b ();", "SQL before `-- migrate:up`"),
+        *(
+            (f"CREATE TABLE a ();\n{marker}\nDROP TABLE a;", f"'{marker.strip()}' is no marker")
+            for marker in (
+                "--migrate:down",
+                " -- migrate:down",
+                "-- Migrate:Down",
+                "-- migrate: down",
+                "-- migrate:off",
+            )
+        ),
+    ],
+)
+def test_sql_that_a_wrong_marker_would_lose_or_run_is_refused(text: str, message: str) -> None:
+    with pytest.raises(MigrationError, match=message):
+        split_sql(text)
+
+
+def test_a_comment_about_migrating_is_no_marker() -> None:
+    assert split_sql("-- transaction: off\n/* why */\n-- migrate:up\n-- migrate: all rows\nSELECT 1;").down.text == ""
