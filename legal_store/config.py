@@ -34,7 +34,7 @@ class Secret(str):
 def mask_password(url: str) -> str:
     """Return `url` with its password as `***`, wherever it stands and however malformed the URL is."""
     if "://" not in url:
-        return _PASSWORD_KEYWORD.sub(r"\1***", url)
+        return _PASSWORD_WITHOUT_SCHEME.sub(r"\1:***@", _PASSWORD_KEYWORD.sub(r"\1***", url))
     masked = _USER_INFO.sub(r"\1:***@", url)
     if masked == url:
         masked = _PASSWORD_FOR_PORT.sub(r"\1:***", url)
@@ -44,6 +44,7 @@ def mask_password(url: str) -> str:
 # greedy up to the last @: a password that was not percent-encoded may hold / ? # and @ itself
 _USER_INFO = re.compile(r"(://[^:/@?#]*):.*@", re.DOTALL)
 _PASSWORD_FOR_PORT = re.compile(r"(://[^:/@?#\[\]]*):(?!\d*(?:[/?#]|$)).*", re.DOTALL)
+_PASSWORD_WITHOUT_SCHEME = re.compile(r"^([^:@]*):.*@", re.DOTALL)
 _PASSWORD_KEYWORD = re.compile(r"(password\s*=\s*)(?:'(?:[^'\\]|\\.)*'?|\S+)", re.IGNORECASE)
 _PASSWORD_PARAMETER = re.compile(r"([?&]\w*password=)[^&]*", re.IGNORECASE)
 

@@ -90,3 +90,8 @@ def test_several_hosts_are_allowed() -> None:
 @given(password=st.text(alphabet="abc:/@?#&=[]%", min_size=1).map(lambda text: text + SECRET))
 def test_no_password_survives_masking(password: str) -> None:
     assert SECRET not in mask_password(f"postgresql://user:{password}@host:5432/db")
+
+
+@pytest.mark.parametrize("url", [f"user:{SECRET}@host/db", f"redis//:{SECRET}@host:5432/0", f"user:a:@{SECRET}@host"])
+def test_no_password_survives_masking_without_a_scheme(url: str) -> None:
+    assert SECRET not in mask_password(url)
