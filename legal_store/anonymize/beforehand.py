@@ -47,7 +47,7 @@ def convert(cursor: Any, planned: TablePlan, entities: Entities, rows: int | Non
     items = [item for item in planned.masked if item.strategy.convert is not None]
     if not items:
         return False
-    columns = [sql.SQL("{} {}").format(sql.Identifier(i.name), sql.SQL(i.use.column.declared)) for i in items]
+    columns = [sql.SQL("{} {}").format(_place(i, planned.table), sql.SQL(i.use.column.declared)) for i in items]
     cursor.execute(
         sql.SQL("CREATE TEMP TABLE {} (row tid PRIMARY KEY, {}) ON COMMIT DROP").format(
             _converted_table(planned.table), sql.SQL(", ").join(columns)
@@ -69,8 +69,8 @@ def convert(cursor: Any, planned: TablePlan, entities: Entities, rows: int | Non
 def converted(item: Masked, table: Table) -> sql.Composable:
     """Return the expression of the value that a row `t` gets from convert(): its own where Python left it alone."""
     found = sql.SQL("FROM pg_temp.{} AS converted WHERE converted.row = t.ctid").format(_converted_table(table))
-    return sql.SQL("CASE WHEN EXISTS (SELECT {f}) THEN (SELECT converted.{c} {f}) ELSE t.{c} END").format(
-        f=found, c=sql.Identifier(item.name)
+    return sql.SQL("CASE WHEN EXISTS (SELECT {f}) THEN (SELECT converted.{v} {f}) ELSE t.{c} END").format(
+        f=found, v=_place(item, table), c=sql.Identifier(item.name)
     )
 
 
@@ -104,14 +104,22 @@ def firm_of(table: Table) -> sql.Composable:
     return sql.SQL("NULL")
 
 
+def among_first(table: Table, rows: int | None) -> sql.Composable:
+    """Return the rest of a condition that holds for the first `rows` of the table `t`; for all where that is None."""
+    if rows is None:
+        return sql.SQL("")
+    return sql.SQL(" AND t.ctid = ANY (ARRAY(SELECT ctid FROM {} ORDER BY ctid LIMIT {}))").format(
+        table.rows, sql.Literal(rows)
+    )
+
+
 def _to_convert(table: Table, items: list[Masked], rows: int | None) -> sql.Composable:
-    first = sql.SQL("" if rows is None else " ORDER BY ctid LIMIT {}").format(sql.Literal(rows))
-    return sql.SQL("SELECT t.masked_row, {}, {} FROM (SELECT *, ctid AS masked_row FROM {}{}) AS t WHERE {}").format(
+    return sql.SQL("SELECT t.ctid, {}, {} FROM {} AS t WHERE ({}){}").format(
         firm_of(table),
         sql.SQL(", ").join(map(readable, items)),
         table.rows,
-        first,
         sql.SQL(" OR ").join(sql.SQL("{}::text NOT IN ('', '{{}}', '[]')").format(item.use.value) for item in items),
+        among_first(table, rows),
     )
 
 
@@ -133,4 +141,13 @@ def _converted_table(table: Table) -> sql.Identifier:
 
 
 def _dealt_table(item: Masked, table: Table) -> sql.Identifier:
-    return sql.Identifier(f"dealt_{table.oid}_{list(table.columns).index(item.name)}")
+    return sql.Identifier(f"dealt_{table.oid}_{_number(item, table)}")
+
+
+def _place(item: Masked, table: Table) -> sql.Identifier:
+    """Return the name of its column among the converted values: its own could be that of the other column there."""
+    return sql.Identifier(f"value_{_number(item, table)}")
+
+
+def _number(item: Masked, table: Table) -> int:
+    return list(table.columns).index(item.name)

@@ -11,6 +11,7 @@ from psycopg2 import sql
 
 from legal_store.anonymize.beforehand import (
     ROWS_AT_ONCE,
+    among_first,
     convert,
     converted,
     dealt,
@@ -38,20 +39,27 @@ class Sample(NamedTuple):
     after: tuple[tuple[Any, ...], ...]
 
 
-def mask(cursor: Any, planned: TablePlan, again: list[sql.Composable], *, with_converted: bool) -> int:
-    """Change the rows of one table as planned, write it anew, and bring back what rested by the statements `again`.
-    Returns the rows changed. `with_converted` is what convert() returned.
+def mask(cursor: Any, planned: TablePlan, *, with_converted: bool) -> int:
+    """Change the rows of one table as planned; return how many. `with_converted` is what convert() returned.
 
     Triggers must rest: times of change stay, logs that are append only can be changed, nothing counts twice. Raises
     OperationFailedError where the server refuses the new values.
     """
     refuse_moved(cursor, planned)
     with explained(planned):
-        changed = _update(cursor, planned, with_converted=with_converted)
+        return _update(cursor, planned, with_converted=with_converted)
+
+
+def finish(cursor: Any, planned: TablePlan, again: list[sql.Composable]) -> None:
+    """Write a masked table anew, and bring back what rested by the statements `again`.
+
+    All tables must be masked: the rows of those that inherit from this one move, and are no longer found by their
+    place. Raises OperationFailedError where new values collide.
+    """
+    with explained(planned):
         write_anew(cursor, planned.table)
         for statement in again:
             cursor.execute(statement)
-    return changed
 
 
 def merging_keys(cursor: Any, planned: TablePlan) -> Iterator[str]:
@@ -182,7 +190,4 @@ def _taken_back(cursor: Any) -> Iterator[None]:
 def _numbered(table: Table, rows: int | None = None) -> sql.Composable:
     """Return the condition under which a row, or one of the first, is changed. It counts the rows that it sees, in the
     order of the table's file, and ROW_NUMBER is the count."""
-    first = sql.SQL(" AND t.ctid = ANY (ARRAY(SELECT ctid FROM {} ORDER BY ctid LIMIT {}))").format(
-        table.rows, sql.Literal(rows)
-    )
-    return sql.SQL("{} > 0").format(NEXT_ROW_NUMBER) + (first if rows is not None else _NOTHING)
+    return sql.SQL("{} > 0").format(NEXT_ROW_NUMBER) + among_first(table, rows)

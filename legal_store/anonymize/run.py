@@ -16,6 +16,7 @@ from legal_store.anonymize.collecting import collect
 from legal_store.anonymize.entities import Entities
 from legal_store.anonymize.masking import (
     Sample,
+    finish,
     mask,
     merging_keys,
     new_names,
@@ -264,9 +265,12 @@ def _change(cursor: Any, planned: Plan, entities: Entities, watch: _Watch) -> di
     # all of them before the first table changes, because they are full of the names in others
     converted = [convert(cursor, item, entities) for item in planned.changing]
     changed = {}
-    for item, again, with_converted in zip(planned.changing, resting, converted, strict=True):
+    for item, with_converted in zip(planned.changing, converted, strict=True):
         watch.step(f"mask {item.table.name}")
-        changed[item.table.name] = mask(cursor, item, again, with_converted=with_converted)
+        changed[item.table.name] = mask(cursor, item, with_converted=with_converted)
+    watch.step("write anew")
+    for item, again in zip(planned.changing, resting, strict=True):
+        finish(cursor, item, again)
     return changed
 
 
@@ -316,7 +320,12 @@ def _leak(found: Scan, report: Report) -> LeakError:
 
 def _refuse_lost(before: dict[str, int], after: dict[str, int]) -> None:
     if before != after:
-        raise OperationFailedError(f"Rows were lost or gained: {before} became {after}. Everything was rolled back.")
+        changed = (name for name in before if before[name] != after[name])
+        places = ", ".join(f"{name} ({before[name]} became {after[name]})" for name in changed)
+        raise OperationFailedError(
+            f"Rows were lost or gained in {places}. Everything was rolled back.",
+            remedy="Look for what writes there when a table is altered, such as an event trigger.",
+        )
 
 
 def _counts(cursor: Any, planned: Plan) -> dict[str, int]:
