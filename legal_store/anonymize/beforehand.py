@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import psycopg2
 from psycopg2 import sql
 from psycopg2.extras import execute_values
 
@@ -15,7 +16,7 @@ from legal_store.anonymize.catalog import Table
 from legal_store.anonymize.entities import Entities
 from legal_store.anonymize.planning import Masked, TablePlan
 from legal_store.anonymize.strategies import JSON
-from legal_store.errors import OperationFailedError
+from legal_store.errors import LegalStoreError, OperationFailedError
 
 ROWS_AT_ONCE = 2000
 
@@ -128,10 +129,19 @@ def _converted(rows: Iterable[Any], items: list[Masked], entities: Entities) -> 
         (item.strategy.convert, item) for item in items if item.strategy.convert is not None
     ]
     for row, firm, *values in rows:
-        new = [
-            None if value is None else convert(value, item.use, entities, firm)
-            for (convert, item), value in zip(converters, values, strict=True)
-        ]
+        try:
+            new = [
+                None if value is None else convert(value, item.use, entities, firm)
+                for (convert, item), value in zip(converters, values, strict=True)
+            ]
+        except (LegalStoreError, psycopg2.Error):
+            raise
+        except Exception as error:  # of a package's strategy; its message may hold the value
+            columns = ", ".join(f"{item.use.column.path} ({item.strategy.name})" for item in items)
+            raise OperationFailedError(
+                f"A value of {columns} could not be converted ({type(error).__name__}). Everything was rolled back.",
+                remedy="Correct the strategy; `invoke --debug anonymize` shows where, and may show the value.",
+            ) from error
         if new != values:
             yield (row, *new)
 

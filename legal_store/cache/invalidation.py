@@ -38,6 +38,11 @@ class Invalidation:
         return bool(removed and removed[1])
 
     def matching(self, space: Space, pattern: str, seconds: float | None, *, strict: bool) -> Invalidated:
+        if not all(pattern.split(":")):
+            raise WrongUseError(
+                f"The pattern {pattern!r} has an empty part: no key has one, and nothing would be invalidated.",
+                remedy="Is an id missing? Write case:123, case:* or *.",
+            )
         generations = space.generations_of(pattern)
         self.flights.ground()
         if generations is not None:

@@ -199,7 +199,8 @@ class CacheManager:
 
         `*`, `case:*`, `case:123`, `user:123:*`, `billing:*`, `billing:case:*` take one round trip however many
         values there are. Other globs (`case:1*`) walk through the keys in steps of a thousand, for at most `seconds`,
-        and raise ServerUnavailableError when Redis goes away. `strict`: raise it for the former too.
+        and raise ServerUnavailableError when Redis goes away. `strict`: raise it for the former too. WrongUseError: the
+        pattern has an empty part, which no key has.
         """
         return self._invalidation.matching(self._space(firm, shared), pattern, seconds, strict=strict)
 

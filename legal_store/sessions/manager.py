@@ -191,9 +191,9 @@ class SessionManager:
     def delete_user_sessions(self, user_id: Any) -> int:
         """End all sessions of a user at once; return how many there were. No write that races with it survives.
 
-        Those whose idle time was over count until the nightly `cleanup`.
+        Those whose idle time was over count until the nightly `cleanup`. Raises WrongUseError where nobody is named.
         """
-        return self._lists.end_of_user(str(user_id))
+        return self._lists.end_of_user(_named("user", user_id))
 
     def delete_user_session(self, user_id: Any, ref: str) -> bool:
         """End the one session of a user that `list_user_sessions` shows as `ref`; return whether there was one."""
@@ -202,8 +202,8 @@ class SessionManager:
 
     def delete_firm_sessions(self, firm_id: Any) -> int:
         """End all sessions of a firm at once; return how many there were, counted as by `delete_user_sessions`. No
-        write that races with it survives."""
-        return self._lists.end_of_firm(str(firm_id))
+        write that races with it survives. Raises WrongUseError where no firm is named."""
+        return self._lists.end_of_firm(_named("firm", firm_id))
 
     def delete_all_sessions(self) -> int:
         """End every session, walking through the keys in steps; return how many records went."""
@@ -341,3 +341,9 @@ def _positive(name: str, seconds: float) -> float:
     if not 0 < seconds <= 10 * 365 * 86_400:
         raise WrongUseError(f"{name} is more than 0 seconds and at most ten years, not {seconds}.")
     return seconds
+
+
+def _named(what: str, given: Any) -> str:
+    if given is None or given == "":
+        raise WrongUseError(f"No {what} was named: no session was ended.", remedy=f"Give the {what}'s id.")
+    return str(given)

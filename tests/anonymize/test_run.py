@@ -7,7 +7,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from legal_store.anonymize import Rules, anonymize, mark_of, new_key, preview
+from legal_store.anonymize import Rules, anonymize, mark_of, new_key, planning, preview, strategies
 from legal_store.anonymize.rules import Rule
 from legal_store.errors import OperationFailedError, RulesError
 from legal_store.schema.catalog import differences, read_catalog
@@ -236,6 +236,23 @@ def test_what_changes_rows_beside_the_masking_rolls_everything_back(
     with pytest.raises(OperationFailedError, match=message):
         anonymize(demo, rules, new_key())
     assert run(demo, "SELECT count(*) FROM users WHERE first_name = 'Demo'") == [(0,)]
+
+
+def test_a_strategy_that_raises_is_named_and_the_value_is_not(
+    demo: Any, rules: Rules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(value: str, *given: object) -> str:
+        raise KeyError(value)
+
+    free_text = strategies()["free_text"]._replace(convert=broken)
+    known = {**strategies(), "free_text": free_text}
+    monkeypatch.setattr(planning, "strategies", lambda: known)
+    with pytest.raises(OperationFailedError) as caught:
+        anonymize(demo, rules, new_key())
+    assert str(caught.value) == (
+        "A value of case_actors.notes (free_text) could not be converted (KeyError). Everything was rolled back."
+        " Correct the strategy; `invoke --debug anonymize` shows where, and may show the value."
+    )
 
 
 def test_an_event_trigger_that_writes_is_told_by_the_table(demo: Any, rules: Rules) -> None:

@@ -334,3 +334,9 @@ def test_a_background_load_has_a_database_connection_where_its_caller_had_one(re
     cache.get_or_load("skill:count", load, 0.02, stale_while_revalidate=60, shared=True)
     assert done.wait(10)
     cache.close()
+
+
+@pytest.mark.parametrize("pattern", ["", "case:", ":case:1", "billing::*"])
+def test_a_pattern_that_no_key_can_match_is_an_error(cache: CacheManager, pattern: str) -> None:
+    with pytest.raises(WrongUseError, match="nothing would be invalidated"):
+        cache.invalidate(pattern, firm=FIRM)

@@ -483,3 +483,10 @@ def test_types_of_values_are_kept(sessions: SessionManager) -> None:
 
     data: dict[str, Any] = {"userId": uuid.uuid4(), "since": dt.datetime.now(dt.UTC), "tags": {"a"}}
     assert sessions.get(sessions.create(data).id) == data
+
+
+@pytest.mark.parametrize("nobody", [None, ""])
+def test_ending_the_sessions_of_nobody_is_an_error(sessions: SessionManager, nobody: Any) -> None:
+    for end in (sessions.delete_user_sessions, sessions.delete_firm_sessions):
+        with pytest.raises(WrongUseError, match="no session was ended"):
+            end(nobody)
