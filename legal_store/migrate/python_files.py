@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
+import psycopg2
 from peewee import PostgresqlDatabase
 from peewee_migrate.migrator import Migrator
 from playhouse.migrate import Operation
 
-from legal_store.errors import MigrationError
+from legal_store.errors import LegalStoreError, MigrationError
 from legal_store.migrate.files import Migration
 from legal_store.migrate.steps import Step, irreversible, no_way_back, sql_steps
 
@@ -60,8 +62,22 @@ def collect_steps(connection: Any, migration: Migration, function: str) -> list[
     """Call `function` ("migrate" or "rollback") of the file and return the operations that it asked for, as steps.
 
     SQL that the function runs on `database` itself happens now, in the caller's transaction. Raises MigrationError
-    when the file lacks the function, and whatever the file's own code raises.
+    when the file lacks the function, or its own code raises or exits; errors of the server as they are.
     """
+    try:
+        return _collected(connection, migration, function)
+    except (LegalStoreError, psycopg2.Error):
+        raise
+    except (Exception, SystemExit) as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == str(migration.path)]
+        place = f"{migration.path.name}, line {lines[-1]}," if lines else migration.path.name
+        raise MigrationError(
+            f"{place} raised {type(error).__name__}: {error}.", remedy="Correct the file and run the command again."
+        ) from error
+
+
+def _collected(connection: Any, migration: Migration, function: str) -> list[Step]:
     namespace: dict[str, Any] = {"__name__": migration.name, "__file__": str(migration.path)}
     exec(compile(migration.text, str(migration.path), "exec"), namespace)  # noqa: S102
     if function == "rollback" and (reason := namespace.get("irreversible")):

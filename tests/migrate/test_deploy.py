@@ -118,6 +118,22 @@ def test_a_file_that_cannot_be_read_as_what_it_claims_to_be_is_named(empty_datab
         deploy(parameters(empty_database), tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("import nothing_of_this_name\n", ", line 1, raised ModuleNotFoundError"),
+        ("def migrate(:\n", " raised SyntaxError"),
+        ("def migrate(m, database, *, fake):\n    raise ValueError('mine')\n", ", line 2, raised ValueError: mine"),
+        ("def migrate(m, database, *, fake):\n    raise SystemExit(0)\n", ", line 2, raised SystemExit: 0"),
+    ],
+)
+def test_code_that_raises_or_exits_fails_the_deploy(empty_database: Url, tmp_path: Path, code: str, told: str) -> None:
+    (tmp_path / "20250101000000_code.py").write_text(code)
+    with pytest.raises(MigrationError, match=f"^20250101000000_code.py{told}.*Correct the file"):
+        deploy(parameters(empty_database), tmp_path)
+    assert catalog(empty_database) == {}
+
+
 def test_a_missing_folder_is_named(empty_database: Url, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"There is no folder of migrations at .*nowhere"):
         deploy(parameters(empty_database), tmp_path / "nowhere")
