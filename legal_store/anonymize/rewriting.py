@@ -83,11 +83,12 @@ def _drop_indexes(cursor: Any, table: Table) -> list[sql.Composable]:
 
 
 _FREE_COLUMN = """
-SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute a
+SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid
 WHERE a.attrelid = %(table)s AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' AND a.attidentity = ''
+  AND a.attstorage = y.typstorage AND a.attcompression = ''  -- ALTER TYPE would set them back
   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = %(table)s
                   AND d.refobjsubid = a.attnum)
-  AND (a.attcollation = 0 OR a.attcollation = (SELECT typcollation FROM pg_type WHERE oid = a.atttypid))
+  AND (a.attcollation = 0 OR a.attcollation = y.typcollation)
   AND NOT EXISTS (SELECT FROM pg_inherits WHERE %(table)s IN (inhparent, inhrelid))
 ORDER BY a.attlen < 0, a.attnum LIMIT 1
 """
