@@ -46,6 +46,14 @@ class Migration(NamedTuple):
         return _TRANSACTION_OFF.search(self.text) is None
 
     @property
+    def sql_parts(self) -> SqlParts:
+        """The halves of an SQL file. Raises MigrationError as split_sql() does, with the file's name."""
+        try:
+            return split_sql(self.text)
+        except MigrationError as error:
+            raise MigrationError(f"{self.path.name}: {error.message}", remedy=error.remedy) from None
+
+    @property
     def normalized_checksum(self) -> str:
         """SHA-256 of the text without comments and white space; of the raw text where it cannot be read."""
         return normalized_checksum(self.text, python=self.is_python)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from legal_store.migrate.files import Migration, split_sql
+from legal_store.migrate.files import Migration
 from legal_store.migrate.lint_operations import unsafe_operations
 from legal_store.migrate.lint_rules import Facts, StatementView, problems
 from legal_store.migrate.statements import Statement, split_statements
@@ -47,7 +47,7 @@ def lint_migration(migration: Migration, facts: Facts = Facts()) -> list[Finding
         statements = [s for text, line in _sql_strings(function) for s in split_statements(text, first_line=line)]
         operations = [Finding(migration.name, *found) for found in unsafe_operations(function, migration.text)]
     else:
-        up = split_sql(migration.text).up
+        up = migration.sql_parts.up
         statements = split_statements(up.text, first_line=up.first_line)
     return operations + lint(migration.name, statements, transactional=migration.transactional, facts=facts)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from legal_store.errors import MigrationError
-from legal_store.migrate.files import Migration, SqlPart, split_sql
+from legal_store.migrate.files import Migration, SqlPart
 from legal_store.migrate.statements import Statement, leading_words, normalized, split_statements
 
 _TRANSACTION_CONTROL = frozenset({"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE"})
@@ -53,7 +53,7 @@ def up_script(migration: Migration, connection: Any) -> Script:
     """
     if migration.is_python:
         return _python_script(migration, connection, "migrate")
-    return _sql_script(migration, split_sql(migration.text).up)
+    return _sql_script(migration, migration.sql_parts.up)
 
 
 def down_script(migration: Migration, connection: Any) -> Script:
@@ -62,7 +62,7 @@ def down_script(migration: Migration, connection: Any) -> Script:
         return _python_script(migration, connection, "rollback")
     if reason := _IRREVERSIBLE.search(migration.text):
         raise irreversible(migration.path.name, reason[1])
-    script = _sql_script(migration, split_sql(migration.text).down)
+    script = _sql_script(migration, migration.sql_parts.down)
     if not script.steps:
         raise no_way_back(migration.path.name, "a part after `-- migrate:down`")
     return script

@@ -360,7 +360,8 @@ def test_transaction_control_psql_commands_and_copy_data_are_refused(empty_datab
             ("\\set x 1\nSELECT 1", r"line 1: a psql command \(\\set\) is not SQL"),
             ("COPY t FROM STDIN;\n1\n\\.\n", "line 1: COPY FROM STDIN"),
             ("SELECT 'open", "001_bad.sql: The quote that begins on line 1 never ends"),
-            ("-- migrate:up\n-- migrate:up\n", "The marker `-- migrate:up` stands twice"),
+            ("-- migrate:up\n-- migrate:up\n", "001_bad.sql: The marker `-- migrate:up` stands twice"),
+            ("CREATE TABLE a ();\n--migrate:down\nDROP TABLE a;", "001_bad.sql: '--migrate:down' is no marker"),
             (OFF + "CREATE INDEX CONCURRENTLY ON t (id)", "An index without a name cannot be found again"),
         )
     ):
