@@ -57,7 +57,7 @@ class _CheckedArgument(invoke.Argument):
 
     def __repr__(self) -> str:
         """Stand in Invoke's own messages about this flag."""
-        return f"--{self.name}"
+        return f"--{str(self.name).replace('_', '-')}"
 
 
 class _Task(invoke.Task[Any]):

@@ -159,6 +159,7 @@ def test_the_library_reads_no_env_file(tmp_path: Path, monkeypatch: pytest.Monke
     ("flags", "fragment"),
     [
         ("db.slow --limit many", "--limit many is no whole number"),
+        ("migrate.deploy --lock-wait many", "--lock-wait many is no whole number"),
         ("db.slow --limit 0", "--limit 0 shows nothing"),
         ("db.pool-plan --surge half", "--surge half is no number"),
         ("serve-health --port 70000", "Cannot listen on 127.0.0.1:70000"),
