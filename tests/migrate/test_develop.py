@@ -23,7 +23,7 @@ from legal_store.migrate.plan import plan
 from legal_store.migrate.proof import refuse_other_schema
 from legal_store.models.declared import SCHEMA
 from legal_store.schema.ddl import create_service_role
-from legal_store.schema.objects import Schema, TextSearchConfiguration
+from legal_store.schema.objects import Function, Schema, TextSearchConfiguration
 from legal_store.schema.snapshot import read_snapshot
 from tests.conftest import MIGRATIONS, Cluster
 from tests.migrate.random_models import Spec, schema_of, tidy
@@ -209,6 +209,13 @@ def test_text_search_configurations_come_change_and_go(developed: Url, folder: P
     for _ in range(2):
         undo(parameters(developed), folder)
     assert catalog(developed) == before
+
+
+def test_a_new_function_of_a_trigger_is_taken_from_everybody(developed: Url, folder: Path) -> None:
+    plain = schema(notes=NOTES)
+    own = Function("note()", "trigger", "BEGIN RETURN NULL; END", attributes="SECURITY DEFINER", service_only=True)
+    path = step(developed, folder, plain._replace(functions=(*plain.functions, own)), "note")
+    assert "REVOKE EXECUTE ON FUNCTION note() FROM PUBLIC" in path.read_text()
 
 
 def test_what_no_model_declares_is_reported_and_never_dropped(developed: Url, folder: Path) -> None:

@@ -11,7 +11,8 @@ from legal_store.schema.snapshot import Snapshot, quoted
 def grant_rights(change: Impact) -> Iterator[str]:
     """Take and give rights, also again on what was made anew."""
     old, new = change.current, change.target
-    for name in sorted(old.names("grant") | new.names("grant")):
+    functions = {f"function {name}" for name in new.names("function")}  # one that nobody may call has no rights to read
+    for name in sorted(old.names("grant") | new.names("grant") | functions):
         if not _grantee_exists(name, new):
             continue
         before = _rights(old.catalog.get(("grant", name), "")) if change.survives(name) else _default_rights(name)
