@@ -42,6 +42,13 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     settings.cache_clear()
 
 
+def set_variables(monkeypatch: pytest.MonkeyPatch, **variables: object) -> None:
+    """Set environment variables and let settings be read anew: a thread of another test may have read them by now."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, str(value))
+    settings.cache_clear()
+
+
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded.Servers]:
     """The embedded PostgreSQL and Redis, in a temporary folder, without waiting for the disk."""

@@ -30,8 +30,8 @@ from legal_store.ops.backup import backup
 from legal_store.ops.demo import demo
 from legal_store.ops.seed import seed
 from legal_store.restore import RestorePlan, find_source, restore
-from tests.conftest import MIGRATIONS, Cluster
-from tests.generating.support import SYNTHETIC, half_loaded, query, set_variables, settings_for, short_recipe
+from tests.conftest import MIGRATIONS, Cluster, set_variables
+from tests.generating.support import SYNTHETIC, half_loaded, query, settings_for, short_recipe
 
 SIZE = {"rows": 2500, "firms": 3}
 
