@@ -23,9 +23,8 @@ Started = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def parameters(cluster: Cluster) -> Iterator[dict[str, Any]]:
-    name = cluster.create()
-    yield {**cluster.parameters, "dbname": name}
-    cluster.drop(name)
+    with cluster.database() as name:
+        yield {**cluster.parameters, "dbname": name}
 
 
 @pytest.fixture
