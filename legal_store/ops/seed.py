@@ -45,6 +45,8 @@ def seed(
     """Load the demo firm or another seed set; with --scale or --rows, generate firms. Safe to run again."""
     from legal_store.cli.development import start_servers_if_needed
     from legal_store.config import settings
+    from legal_store.database.target import connection_parameters
+    from legal_store.generating import refuse_unfinished_load
     from legal_store.generating.recipe import is_recipe
     from legal_store.seeding.sets import find_set
 
@@ -59,24 +61,21 @@ def seed(
     else:
         size.refuse_for_set(chosen)
         start_servers_if_needed()
+        refuse_unfinished_load(connection_parameters(settings()), f'The seed set "{chosen}"')
         loaded = load(chosen, add_to_production=add_to_production)
         print_json(loaded) if json else show(loaded)
 
 
 def load(name: str, *, add_to_production: bool = False) -> SeedReport:
-    """Load the seed set into the configured database and return the report.
+    """Load the seed set into the configured database, in which no load is unfinished, and return the report.
 
-    Raises RefusedError for a production database with rows of others, unless that is meant, and WrongUseError where a
-    load of generated data has not ended.
+    Raises RefusedError for a production database with rows of others, unless that is meant.
     """
     from legal_store.config import settings
     from legal_store.database import db
-    from legal_store.database.target import connection_parameters
     from legal_store.errors import RefusedError
-    from legal_store.generating import refuse_unfinished_load
     from legal_store.seeding import seed as load_set
 
-    refuse_unfinished_load(connection_parameters(settings()), f'The seed set "{name}"')
     try:
         with db.connection_context():
             guard = None if add_to_production else settings()
