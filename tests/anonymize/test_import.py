@@ -31,7 +31,8 @@ from legal_store.errors import (
 )
 from legal_store.importing import ImportReport, import_anonymized
 from legal_store.restore import Gate, find_source, undo
-from legal_store.restore.databases import BEFORE, QUARANTINE, server
+from legal_store.restore.databases import server
+from legal_store.restore.marks import BEFORE, QUARANTINE
 from tests.anonymize.conftest import Exported, firms, kinds, look, run
 from tests.conftest import CHECKOUT, Cluster
 
