@@ -1,6 +1,7 @@
 """What no expression over one row can state is computed before its table changes, into temporary tables.
 
-They are dropped when the transaction ends.
+They say by its ctid which row gets which value: nothing may move the rows until they have it. They are dropped when the
+transaction ends.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from legal_store.anonymize.catalog import Table
 from legal_store.anonymize.entities import Entities
 from legal_store.anonymize.planning import Masked, TablePlan
 from legal_store.anonymize.strategy import JSON
-from legal_store.errors import OperationFailedError
 
 ROWS_AT_ONCE = 2000
 
@@ -47,49 +47,50 @@ def convert(cursor: Any, planned: TablePlan, entities: Entities, rows: int | Non
     items = [item for item in planned.masked if item.strategy.convert is not None]
     if not items:
         return False
-    columns = [sql.SQL("{} {}").format(sql.Identifier(i.name), sql.SQL(i.use.column.declared)) for i in items]
+    name = _converted_table(planned.table)
+    columns = [
+        sql.SQL("{} {}").format(_place(planned.table, item), sql.SQL(item.use.column.declared)) for item in items
+    ]
     cursor.execute(
         sql.SQL("CREATE TEMP TABLE {} (row tid PRIMARY KEY, {}) ON COMMIT DROP").format(
-            _converted_table(planned.table), sql.SQL(", ").join(columns)
+            name, sql.SQL(", ").join(columns)
         )
     )
-    insert = sql.SQL("INSERT INTO pg_temp.{} VALUES %s").format(_converted_table(planned.table)).as_string(cursor)
+    query = sql.SQL("SELECT t.ctid, {}, {} FROM {} AS t WHERE ({}){}").format(
+        firm_of(planned.table),
+        sql.SQL(", ").join(map(readable, items)),
+        planned.table.rows,
+        _filled(items),
+        first_rows(planned.table, rows),
+    )
+    insert = sql.SQL("INSERT INTO pg_temp.{} VALUES %s").format(name).as_string(cursor)
     count = 0
     with cursor.connection.cursor(name="legal_store_convert") as named:
         named.itersize = ROWS_AT_ONCE
-        named.execute(_to_convert(planned.table, items, rows))
+        named.execute(query)
         while found := named.fetchmany(ROWS_AT_ONCE):
             if changed := list(_converted(found, items, entities)):
                 execute_values(cursor, insert, changed)
                 count += len(changed)
-    cursor.execute(sql.SQL("ANALYZE pg_temp.{}").format(_converted_table(planned.table)))
+    cursor.execute(sql.SQL("ANALYZE pg_temp.{}").format(name))
     return count > 0
 
 
 def converted(item: Masked, table: Table) -> sql.Composable:
     """Return the expression of the value that a row `t` gets from convert(): its own where Python left it alone."""
     found = sql.SQL("FROM pg_temp.{} AS converted WHERE converted.row = t.ctid").format(_converted_table(table))
-    return sql.SQL("CASE WHEN EXISTS (SELECT {f}) THEN (SELECT converted.{c} {f}) ELSE t.{c} END").format(
-        f=found, c=sql.Identifier(item.name)
+    return sql.SQL("CASE WHEN EXISTS (SELECT {f}) THEN (SELECT converted.{v} {f}) ELSE t.{c} END").format(
+        f=found, v=_place(table, item), c=sql.Identifier(item.name)
     )
 
 
-def refuse_moved(cursor: Any, planned: TablePlan) -> None:
-    """Raise OperationFailedError if a row that has a value here is no longer in its place: it would not get it."""
-    tables = [_dealt_table(item, planned.table) for item in planned.masked if item.strategy.deal]
-    if any(item.strategy.convert for item in planned.masked):
-        tables.append(_converted_table(planned.table))
-    for name in tables:
-        cursor.execute(
-            sql.SQL(
-                "SELECT FROM pg_temp.{} AS v LEFT JOIN {} AS t ON t.ctid = v.row WHERE t.ctid IS NULL LIMIT 1"
-            ).format(name, planned.table.rows)
-        )
-        if cursor.fetchone() is not None:
-            raise OperationFailedError(
-                f"Rows of {planned.table.name} were changed while others were masked. Everything was rolled back.",
-                remedy="Look for what writes into it when another table is written.",
-            )
+def anything_to_convert(cursor: Any, planned: TablePlan) -> bool:
+    """Say whether Python has to look at any value of the table."""
+    items = [item for item in planned.masked if item.strategy.convert is not None]
+    if not items:
+        return False
+    cursor.execute(sql.SQL("SELECT EXISTS (SELECT FROM {} AS t WHERE {})").format(planned.table.rows, _filled(items)))
+    return bool(cursor.fetchone()[0])
 
 
 def readable(item: Masked) -> sql.Composable:
@@ -104,15 +105,17 @@ def firm_of(table: Table) -> sql.Composable:
     return sql.SQL("NULL")
 
 
-def _to_convert(table: Table, items: list[Masked], rows: int | None) -> sql.Composable:
-    first = sql.SQL("" if rows is None else " ORDER BY ctid LIMIT {}").format(sql.Literal(rows))
-    return sql.SQL("SELECT t.masked_row, {}, {} FROM (SELECT *, ctid AS masked_row FROM {}{}) AS t WHERE {}").format(
-        firm_of(table),
-        sql.SQL(", ").join(map(readable, items)),
-        table.rows,
-        first,
-        sql.SQL(" OR ").join(sql.SQL("{}::text NOT IN ('', '{{}}', '[]')").format(item.use.value) for item in items),
+def first_rows(table: Table, rows: int | None) -> sql.Composable:
+    """Return the end of a condition that only the first rows of the table's file fulfil; nothing without `rows`."""
+    if rows is None:
+        return sql.SQL("")
+    return sql.SQL(" AND t.ctid = ANY (ARRAY(SELECT ctid FROM {} ORDER BY ctid LIMIT {}))").format(
+        table.rows, sql.Literal(rows)
     )
+
+
+def _filled(items: list[Masked]) -> sql.Composable:
+    return sql.SQL(" OR ").join(sql.SQL("{}::text NOT IN ('', '{{}}', '[]')").format(item.use.value) for item in items)
 
 
 def _converted(rows: Iterable[Any], items: list[Masked], entities: Entities) -> Iterator[tuple[Any, ...]]:
@@ -134,3 +137,8 @@ def _converted_table(table: Table) -> sql.Identifier:
 
 def _dealt_table(item: Masked, table: Table) -> sql.Identifier:
     return sql.Identifier(f"dealt_{table.oid}_{list(table.columns).index(item.name)}")
+
+
+def _place(table: Table, item: Masked) -> sql.Identifier:
+    """Return the column of the temporary table; a name of its own, because a table may have columns of any name."""
+    return sql.Identifier(f"value_{list(table.columns).index(item.name)}")

@@ -7,7 +7,7 @@ import hmac
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import NamedTuple
 
 from legal_store.anonymize.text import Recognised, folded, recognised, words
@@ -33,31 +33,25 @@ class Phrase(NamedTuple):
 
 
 class Entities:
-    """What is known of each firm. `survives` is asked about each replaced text: what it finds is redacted whole.
+    """What is known of each firm: `names` are firm, name and what becomes of it.
 
-    `names` gives firm, name and its replacement for each name, and is asked when the first text is to be replaced.
+    `survives` is asked about each replaced text: what it finds is redacted whole.
     """
 
     def __init__(
         self,
         key: bytes,
         survives: Callable[[str], bool] = lambda text: False,
-        names: Callable[[], Iterable[tuple[object, str, str]]] = lambda: (),
+        names: Iterable[tuple[object, str, str]] = (),
     ) -> None:
         self._key = key
         self._survives = survives
-        self._names = names
         self.key = lru_cache(10_000)(self._masked_key)
-
-    @cached_property
-    def _phrases(self) -> dict[object, dict[str, dict[tuple[str, ...], str]]]:
-        """The replacement of each phrase of a firm, under the phrase's first word."""
-        known: dict[object, dict[str, dict[tuple[str, ...], str]]] = {}
-        for firm, name, replacement in self._names():
+        self._phrases: dict[object, dict[str, dict[tuple[str, ...], str]]] = {}
+        for firm, name, replacement in names:
             phrase = tuple(words(folded(name)))
             if phrase and len(phrase) <= LONGEST_PHRASE and sum(map(len, phrase)) >= 3:
-                known.setdefault(firm, {}).setdefault(phrase[0], {}).setdefault(phrase, replacement)
-        return known
+                self._phrases.setdefault(firm, {}).setdefault(phrase[0], {}).setdefault(phrase, replacement)
 
     def replaced(self, text: str, firm: object) -> str:
         """Return `text` with what is known of `firm`, and what is personal by its form, replaced.

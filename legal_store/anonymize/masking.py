@@ -13,10 +13,11 @@ from legal_store.anonymize.beforehand import (
     ROWS_AT_ONCE,
     convert,
     converted,
+    deal,
     dealt,
     firm_of,
+    first_rows,
     readable,
-    refuse_moved,
 )
 from legal_store.anonymize.catalog import Table
 from legal_store.anonymize.entities import Entities
@@ -38,16 +39,15 @@ class Sample(NamedTuple):
     after: tuple[tuple[Any, ...], ...]
 
 
-def mask(cursor: Any, planned: TablePlan, again: list[sql.Composable], *, with_converted: bool) -> int:
+def mask(cursor: Any, planned: TablePlan, entities: Entities, again: list[sql.Composable]) -> int:
     """Change the rows of one table as planned, write it anew, and bring back what rested by the statements `again`.
-    Returns the rows changed. `with_converted` is what convert() returned.
+    Returns the rows changed.
 
     Triggers must rest: times of change stay, logs that are append only can be changed, nothing counts twice. Raises
     OperationFailedError where the server refuses the new values.
     """
-    refuse_moved(cursor, planned)
     with explained(planned):
-        changed = _update(cursor, planned, with_converted=with_converted)
+        changed = _update(cursor, planned, entities)
         write_anew(cursor, planned.table)
         for statement in again:
             cursor.execute(statement)
@@ -82,7 +82,7 @@ def refused_rows(cursor: Any, planned: TablePlan, entities: Entities, rows: int 
     """
     try:
         with _taken_back(cursor):
-            _update(cursor, planned, rows, with_converted=convert(cursor, planned, entities, rows))
+            _update(cursor, planned, entities, rows)
     except REFUSALS as error:
         return refusal(planned, error)
     return ""
@@ -99,7 +99,7 @@ def sample(cursor: Any, planned: TablePlan, entities: Entities, rows: int = 10) 
     with _taken_back(cursor):
         cursor.execute(before)
         shown = [tuple(cursor.fetchall())]
-        _update(cursor, planned, rows, with_converted=convert(cursor, planned, entities, rows), returning=after)
+        _update(cursor, planned, entities, rows, after)
         shown.append(tuple(tuple(row[1:]) for row in sorted(cursor.fetchall(), key=itemgetter(0))))
     return Sample(planned.table.name, names, *shown)
 
@@ -154,18 +154,15 @@ def _phrases(name: str) -> Iterator[str]:
 
 
 def _update(
-    cursor: Any,
-    planned: TablePlan,
-    rows: int | None = None,
-    *,
-    with_converted: bool,
-    returning: sql.Composable = _NOTHING,
+    cursor: Any, planned: TablePlan, entities: Entities, rows: int | None = None, returning: sql.Composable = _NOTHING
 ) -> int:
     """Change the table, or its first `rows`; return how many rows were changed."""
-    if not with_converted and all(item.strategy.convert for item in planned.masked):
+    deal(cursor, planned)
+    any_converted = convert(cursor, planned, entities, rows)
+    if not any_converted and all(item.strategy.convert for item in planned.masked):
         return 0
     cursor.execute(COUNT_FROM_ONE)
-    cursor.execute(update_statement(planned, rows, with_converted=with_converted) + returning)
+    cursor.execute(update_statement(planned, rows, with_converted=any_converted) + returning)
     return int(cursor.rowcount)
 
 
@@ -182,7 +179,4 @@ def _taken_back(cursor: Any) -> Iterator[None]:
 def _numbered(table: Table, rows: int | None = None) -> sql.Composable:
     """Return the condition under which a row, or one of the first, is changed. It counts the rows that it sees, in the
     order of the table's file, and ROW_NUMBER is the count."""
-    first = sql.SQL(" AND t.ctid = ANY (ARRAY(SELECT ctid FROM {} ORDER BY ctid LIMIT {}))").format(
-        table.rows, sql.Literal(rows)
-    )
-    return sql.SQL("{} > 0").format(NEXT_ROW_NUMBER) + (first if rows is not None else _NOTHING)
+    return sql.SQL("{} > 0{}").format(NEXT_ROW_NUMBER, first_rows(table, rows))

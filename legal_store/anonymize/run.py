@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any, NamedTuple
 
 from psycopg2 import sql
 
 from legal_store.anonymize import key as keys
-from legal_store.anonymize.beforehand import convert, deal
+from legal_store.anonymize.beforehand import anything_to_convert
 from legal_store.anonymize.catalog import Table, read_tables
 from legal_store.anonymize.collecting import collect
 from legal_store.anonymize.entities import Entities
@@ -260,13 +261,10 @@ def _change(cursor: Any, planned: Plan, entities: Entities, watch: _Watch) -> di
     """Mask the tables; return how many rows changed in each."""
     watch.step("rehearse")
     resting = _rehearse(cursor, planned, entities)
-    watch.step("convert texts")
-    # all of them before the first table changes, because they are full of the names in others
-    converted = [convert(cursor, item, entities) for item in planned.changing]
     changed = {}
-    for item, again, with_converted in zip(planned.changing, resting, converted, strict=True):
+    for item, again in zip(planned.changing, resting, strict=True):
         watch.step(f"mask {item.table.name}")
-        changed[item.table.name] = mask(cursor, item, again, with_converted=with_converted)
+        changed[item.table.name] = mask(cursor, item, entities, again)
     return changed
 
 
@@ -286,13 +284,9 @@ def _clean(cursor: Any, planned: Plan) -> None:
 def _prepare(cursor: Any, planned: Plan, key: bytes, *, proof: bool, progress: Progress) -> tuple[Entities, Traces]:
     keys.hand_over(cursor, key)
     traces = collect(cursor, planned, progress=progress) if proof else Traces()
-    for item in planned.changing:
-        deal(cursor, item)
-
-    def names() -> Iterator[tuple[object, str, str]]:
-        for item in planned.changing:
-            yield from new_names(cursor, item)
-
+    names: Iterable[tuple[object, str, str]] = ()
+    if any(anything_to_convert(cursor, item) for item in planned.changing):
+        names = chain.from_iterable(new_names(cursor, item) for item in planned.changing)
     return Entities(key, traces.found_in if proof else lambda text: False, names), traces
 
 
@@ -315,8 +309,12 @@ def _leak(found: Scan, report: Report) -> LeakError:
 
 
 def _refuse_lost(before: dict[str, int], after: dict[str, int]) -> None:
-    if before != after:
-        raise OperationFailedError(f"Rows were lost or gained: {before} became {after}. Everything was rolled back.")
+    changed = [f"{table}: {before[table]} became {after[table]}" for table in before if before[table] != after[table]]
+    if changed:
+        raise OperationFailedError(
+            f"Rows were lost or gained in {'; '.join(changed)}. Everything was rolled back.",
+            remedy="Look for what writes into it meanwhile: an event trigger, for one.",
+        )
 
 
 def _counts(cursor: Any, planned: Plan) -> dict[str, int]:

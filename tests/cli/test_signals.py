@@ -117,7 +117,9 @@ def test_what_waits_for_a_statement_hears_of_it_soon(parameters: dict[str, Any],
     assert process.returncode == 0
 
 
-def test_a_network_that_swallows_everything_keeps_no_process_alive(cluster: Cluster) -> None:
+def test_a_network_that_swallows_everything_keeps_no_process_alive(
+    cluster: Cluster, parameters: dict[str, Any]
+) -> None:
     """The request to cancel is swallowed, too: it waits for ever for the server to close its connection."""
     program = (
         "import os, psycopg2\n"
@@ -127,7 +129,7 @@ def test_a_network_that_swallows_everything_keeps_no_process_alive(cluster: Clus
         "with signals.ended_in_order(), connection.cursor() as cursor:\n"
         "    cursor.execute('SELECT pg_sleep(60)')\n"
     )
-    tcp = cluster.tcp_parameters
+    tcp = {**cluster.tcp_parameters, "dbname": parameters["dbname"]}
     with TcpProxy((tcp["host"], int(tcp["port"]))) as proxy:
         variables = {**os.environ, "DATABASE": make_dsn(**{**tcp, "host": proxy.host, "port": proxy.port})}
         command = [sys.executable, "-c", program]
