@@ -19,7 +19,7 @@ from typing import Any
 
 import bench
 from bench.machine import CHECKOUT, missing_peers
-from bench.one import end_on_sigterm
+from bench.one import ended_as_tasks_are
 from bench.report import VERDICTS, benchmarks_page, number
 from legal_store import embedded
 
@@ -43,11 +43,8 @@ def main() -> None:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     if missing := missing_peers():
         parser.error(f"the peers {', '.join(missing)} are not installed: pip install --editable '.[dev,bench]'")
-    end_on_sigterm()
-    try:
+    with ended_as_tasks_are():
         records, failed = run(wanted, quick=arguments.quick)
-    except KeyboardInterrupt:
-        sys.exit(130)
     if records and not arguments.quick:
         say(f"wrote {DOCS / 'benchmarks.md'}")
     if arguments.json:

@@ -8,14 +8,16 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from bench.machine import describe
 from bench.measure import Result
+from legal_store.cli.signals import ended_in_order, interrupted
 
 
 def main() -> None:
@@ -24,27 +26,36 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
-    end_on_sigterm()
+    with ended_as_tasks_are():
+        record = measured(arguments.name, quick=arguments.quick)
+    arguments.file.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+
+
+def measured(name: str, *, quick: bool) -> dict[str, Any]:
+    """Run the comparison and return its record."""
     machine, began = describe(), time.monotonic()
-    module = importlib.import_module(f"bench.compare_{arguments.name}")
-    results = module.run(quick=arguments.quick)
-    record = {
-        "name": arguments.name,
+    module = importlib.import_module(f"bench.compare_{name}")
+    results = module.run(quick=quick)
+    return {
+        "name": name,
         "about": (module.__doc__ or "").strip(),
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "seconds": round(time.monotonic() - began, 1),
-        "quick": arguments.quick,
+        "quick": quick,
         "machine": machine,
         "results": [as_record(result) for result in results],
         "scatter": getattr(module, "SCATTER", None),
     }
-    arguments.file.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
 
 
-def end_on_sigterm() -> None:
-    """Let SIGTERM, or a terminal that is closed, end this process as an exception does: it stops what it started."""
-    for each in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(each, lambda number, frame: sys.exit(128 + number))
+@contextmanager
+def ended_as_tasks_are() -> Iterator[None]:
+    """Let Ctrl-C, SIGTERM and a closed terminal end this process as an exception does: it stops what it started."""
+    try:
+        with ended_in_order():
+            yield
+    except KeyboardInterrupt as error:
+        sys.exit(interrupted(error).code)
 
 
 def as_record(result: Result) -> dict[str, Any]:

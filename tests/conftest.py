@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -42,6 +42,13 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     settings.cache_clear()
 
 
+def set_variables(monkeypatch: pytest.MonkeyPatch, **variables: object) -> None:
+    """Set environment variables and let settings be read anew: a thread of another test may have read them by now."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, str(value))
+    settings.cache_clear()
+
+
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded.Servers]:
     """The embedded PostgreSQL and Redis, in a temporary folder, without waiting for the disk."""
@@ -70,10 +77,15 @@ class Cluster:
     def connect(self, database: str) -> Any:
         return psycopg2.connect(**{**self.parameters, "dbname": database})
 
-    def create(self, template: str = "template1") -> str:
+    @contextmanager
+    def database(self, template: str = "template1") -> Iterator[str]:
+        """Yield the name of a copy of `template`, which is dropped at the end."""
         name = f"test_{uuid.uuid4().hex[:12]}"
         self._run(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
-        return name
+        try:
+            yield name
+        finally:
+            self.drop(name)
 
     def drop(self, database: str) -> None:
         self._run(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
@@ -93,26 +105,23 @@ def cluster(servers: embedded.Servers) -> Cluster:
 @pytest.fixture(scope="session")
 def template(cluster: Cluster) -> Iterator[str]:
     """The name of a database with the whole schema and no rows, for cloning."""
-    name = cluster.create()
-    deploy({**cluster.parameters, "dbname": name}, MIGRATIONS)
-    yield name
-    cluster.drop(name)
+    with cluster.database() as name:
+        deploy({**cluster.parameters, "dbname": name}, MIGRATIONS)
+        yield name
 
 
 @pytest.fixture
 def empty_database(cluster: Cluster) -> Iterator[Url]:
     """The URL of a database with nothing in it."""
-    name = cluster.create()
-    yield cluster.url(name)
-    cluster.drop(name)
+    with cluster.database() as name:
+        yield cluster.url(name)
 
 
 @pytest.fixture
 def database_url(cluster: Cluster, template: str) -> Iterator[Url]:
     """The URL of a migrated database without rows."""
-    name = cluster.create(template)
-    yield cluster.url(name)
-    cluster.drop(name)
+    with cluster.database(template) as name:
+        yield cluster.url(name)
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """Production data made safe: rules for every column, set-based masking in one transaction, and a proof.
 
 catalog.py reads what is there, rules.py what the user wants, planning.py refuses whatever does not fit; strategies.py
-says what can be done to a column, masking.py does it, proof.py searches everything for real values afterwards, and
+lists what can be done to a column (strategy.py says what such a strategy is, expressions.py is the SQL of ours,
+conversions.py what SQL cannot state), masking.py does it, proof.py searches everything for real values afterwards, and
 run.py puts these in order.
 """
 
@@ -9,7 +10,8 @@ from legal_store.anonymize.key import forget_key, kept_key, new_key
 from legal_store.anonymize.planning import Plan, make_plan
 from legal_store.anonymize.rules import RULES_FILE, Rules, parse_rules, read_rules
 from legal_store.anonymize.run import Preview, Report, anonymize, mark_of, plan, preview
-from legal_store.anonymize.strategies import Strategy, Use, strategies
+from legal_store.anonymize.strategies import strategies
+from legal_store.anonymize.strategy import Strategy, Use
 
 __all__ = [
     "RULES_FILE",

@@ -15,7 +15,7 @@ from psycopg2.extras import execute_values
 from legal_store.anonymize.catalog import Table
 from legal_store.anonymize.entities import Entities
 from legal_store.anonymize.planning import Masked, TablePlan
-from legal_store.anonymize.strategies import JSON
+from legal_store.anonymize.strategy import JSON
 from legal_store.errors import OperationFailedError
 
 ROWS_AT_ONCE = 2000

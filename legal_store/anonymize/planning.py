@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from legal_store.anonymize.catalog import Column, Table, UniqueKey
 from legal_store.anonymize.rules import Rule, Rules, broken
-from legal_store.anonymize.strategies import REQUIRED, Strategy, Use, strategies
+from legal_store.anonymize.strategies import strategies
+from legal_store.anonymize.strategy import REQUIRED, Strategy, Use
 from legal_store.anonymize.suggesting import suggested_line
 
 

@@ -10,7 +10,7 @@ from psycopg2 import sql
 
 from legal_store.anonymize.catalog import Column, Table, read_tables
 from legal_store.anonymize.rules import Rules
-from legal_store.anonymize.strategies import INTEGERS, NUMBERS
+from legal_store.anonymize.strategy import INTEGERS, NUMBERS
 from legal_store.anonymize.text import recognised, valid_cnp
 
 _NUMBER_OF_A_PERSON = r"phone|mobile|fax|telefon|cnp|iban|cui|vat|ssn|passport|pasaport|card|buletin"

@@ -1,5 +1,7 @@
 """Words that masks are made of."""
 
+from functools import lru_cache
+
 LOREM = (
     "Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor incididunt ut labore et dolore "
     "magna aliqua. Ut enim ad minim veniam, quis nostrud exercitation ullamco laboris nisi ut aliquip ex ea commodo "
@@ -43,3 +45,22 @@ LAST_NAMES_RO = (
     "Ursache", "Vacarescu", "Vladescu", "Voicu", "Zaharia", "Zamfirescu",
 )
 # fmt: on
+
+
+@lru_cache(maxsize=32)
+def pool(what: str, locale: str) -> tuple[str, ...]:
+    """Return different first or last names, companies, cities or addresses of a locale, the same each time."""
+    if locale == "ro" and what in ("first_name", "last_name"):
+        return FIRST_NAMES_RO if what == "first_name" else LAST_NAMES_RO
+    from mimesis import Generic, Locale
+
+    # mimesis speaks no Romanian: what has no list of ours falls back on English
+    source = Generic(Locale(locale if locale != "ro" else "en"), seed=1)
+    make = {
+        "first_name": source.person.first_name,
+        "last_name": source.person.last_name,
+        "company": source.finance.company,
+        "city": source.address.city,
+        "address": source.address.address,
+    }[what]
+    return tuple(sorted({make() for _ in range(500)}))

@@ -1,9 +1,9 @@
-"""The progress bar of long operations: the step, the bytes, the rate, the time left; on stderr, and only for people."""
+"""The progress bars of long operations, on stderr: what is done, how much of it, at which rate, and the time left."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -51,3 +51,36 @@ def progress_bar() -> Iterator[Progress]:
     )
     with rich.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         yield _Bar(bar)
+
+
+@contextmanager
+def stage_bars() -> Iterator[Callable[[str, int, int], None]]:
+    """Show a bar on stderr for each stage: how much is done, at which rate, and how long the rest takes."""
+    from rich import progress as rich
+    from rich.console import Console
+
+    columns = (
+        rich.TextColumn("{task.description}"),
+        rich.BarColumn(),
+        rich.MofNCompleteColumn(),
+        rich.TextColumn("{task.fields[rate]}"),
+        rich.TimeRemainingColumn(),
+    )
+    bars = rich.Progress(*columns, console=Console(stderr=True))
+    shown: dict[str, tuple[rich.TaskID, float, int]] = {}
+
+    def progress(stage: str, done: int, total: int) -> None:
+        if not total:  # such as indexes, when none were taken away
+            return
+        bars.start()  # not before: an empty display leaves an empty line above an error
+        if stage not in shown:
+            shown[stage] = (bars.add_task(stage, total=total, rate=""), bars.get_time(), done)
+        bar, began, at_start = shown[stage]
+        seconds = max(bars.get_time() - began, 0.001)
+        bars.update(bar, completed=done, rate=f"{(done - at_start) / seconds:,.0f}/s" if done > at_start else "")
+
+    try:
+        yield progress
+    finally:
+        if shown:
+            bars.stop()

@@ -18,8 +18,8 @@ _USUAL = {
     signal.SIGHUP: signal.SIG_DFL,
     signal.SIGINT: signal.default_int_handler,
 }
-_ASK_EVERY = 0.5
-_MOST_ASKED = 60
+_CANCEL_EVERY = 0.5
+_PATIENCE = 30.0
 
 
 class ToldToEndError(KeyboardInterrupt):
@@ -78,17 +78,19 @@ def _heard_soon(noticed: threading.Event, numbers: set[signal.Signals]) -> Itera
 def _watch(reader: int, noticed: threading.Event, numbers: set[signal.Signals]) -> None:
     while number := os.read(reader, 1):
         if number[0] in numbers:
-            _make_heard(noticed, number[0])
+            _make_heard(noticed)
     os.close(reader)
 
 
-def _make_heard(noticed: threading.Event, number: int) -> None:
-    """Cancel until the main thread has noticed. Where that does not help, end at once, as kill -9 would."""
-    for _ in range(_MOST_ASKED):
-        if noticed.wait(_ASK_EVERY):
-            return
+def _make_heard(noticed: threading.Event) -> None:
+    """Cancel until the main thread has noticed. Where that does not help, SIGALRM ends the process, as kill -9 would.
+
+    The kernel counts the time: while a request to cancel waits for a server, psycopg2 lets no thread of Python run.
+    """
+    signal.setitimer(signal.ITIMER_REAL, _PATIENCE)
+    while not noticed.wait(_CANCEL_EVERY):
         _cancel_statements()
-    os._exit(128 + number)
+    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _cancel_statements() -> None:

@@ -1,7 +1,7 @@
 """What a killed import leaves: a quarantine with real data. A note in a folder makes the next command drop it.
 
 The note is locked while its import lives, so that a look and a lock tell every other command whether there is
-something to do; which databases are to be dropped, they say themselves (see restore/databases.py).
+something to do; which databases are to be dropped, they say themselves (see restore/marks.py).
 """
 
 from __future__ import annotations

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from invoke import Context
@@ -15,6 +13,7 @@ from legal_store.cli.task import task
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from legal_store.cli.sizes import Size
     from legal_store.generating import GenerateReport
     from legal_store.seeding import SeedReport
 
@@ -44,11 +43,14 @@ def seed(
 ) -> None:
     """Load the demo firm or another seed set; with --scale or --rows, generate firms. Safe to run again."""
     from legal_store.cli.development import start_servers_if_needed
+    from legal_store.cli.sizes import Size
     from legal_store.config import settings
+    from legal_store.database.target import connection_parameters
+    from legal_store.generating import refuse_unfinished_load
     from legal_store.generating.recipe import is_recipe
     from legal_store.seeding.sets import find_set
 
-    size = _Size(scale, rows, seed, workers)
+    size = Size(scale, rows, seed, workers)
     chosen = _chosen(set_, name) or ("synthetic" if size.given else "demo")
     folder = find_set(settings().seeds_dir, chosen)
     if is_recipe(folder):
@@ -59,24 +61,21 @@ def seed(
     else:
         size.refuse_for_set(chosen)
         start_servers_if_needed()
+        refuse_unfinished_load(connection_parameters(settings()), f'The seed set "{chosen}"')
         loaded = load(chosen, add_to_production=add_to_production)
         print_json(loaded) if json else show(loaded)
 
 
 def load(name: str, *, add_to_production: bool = False) -> SeedReport:
-    """Load the seed set into the configured database and return the report.
+    """Load the seed set into the configured database, in which no load is unfinished, and return the report.
 
-    Raises RefusedError for a production database with rows of others, unless that is meant, and WrongUseError where a
-    load of generated data has not ended.
+    Raises RefusedError for a production database with rows of others, unless that is meant.
     """
     from legal_store.config import settings
     from legal_store.database import db
-    from legal_store.database.target import connection_parameters
     from legal_store.errors import RefusedError
-    from legal_store.generating import refuse_unfinished_load
     from legal_store.seeding import seed as load_set
 
-    refuse_unfinished_load(connection_parameters(settings()), f'The seed set "{name}"')
     try:
         with db.connection_context():
             guard = None if add_to_production else settings()
@@ -120,72 +119,15 @@ def _chosen(set_: str | None, name: str | None) -> str | None:
     return chosen
 
 
-class _Size:
-    """How much is to be generated, as it was typed. None is what was not."""
-
-    def __init__(self, scale: str | None, rows: str | None, seed: str | None, workers: str | None) -> None:
-        from legal_store.generating.plan import MOST_FIRMS, MOST_ROWS
-
-        self.firms = _whole("scale", scale, 1, MOST_FIRMS)
-        self.rows = _whole("rows", rows, 1, MOST_ROWS)
-        self.seed = _whole("seed", seed, 0, 10**18)
-        self.workers = _whole("workers", workers, 0, 64)
-
-    @property
-    def given(self) -> bool:
-        return self.firms is not None or self.rows is not None
-
-    def refuse_for_recipe(self, name: str, add_to_production: bool) -> None:
-        from legal_store.errors import WrongUseError
-
-        if not self.given:
-            raise WrongUseError(f"{name} is a recipe.", remedy="Say how much: --scale FIRMS or --rows ROWS.")
-        if add_to_production:
-            raise WrongUseError(
-                f"{name} is a recipe: invented data is never added to a production database that holds rows.",
-                remedy="Leave --add-to-production out.",
-            )
-
-    def refuse_for_set(self, name: str) -> None:
-        from legal_store.errors import WrongUseError
-
-        flags = {"--scale": self.firms, "--rows": self.rows, "--seed": self.seed, "--workers": self.workers}
-        given = [flag for flag, value in flags.items() if value is not None]
-        if given:
-            verb = "does not apply" if len(given) == 1 else "do not apply"
-            raise WrongUseError(
-                f"{name} is a seed set with fixed rows: {' and '.join(given)} {verb}.",
-                remedy="Use a recipe, such as --set synthetic, with --scale or --rows.",
-            )
-
-
-def _whole(flag: str, text: str | None, lowest: int, highest: int) -> int | None:
-    from decimal import Decimal, InvalidOperation
-
-    from legal_store.errors import WrongUseError
-
-    if text is None:
-        return None
-    try:
-        value = Decimal(text.replace("_", "").replace(",", ""))
-    except InvalidOperation:
-        value = Decimal("NaN")
-    if not value.is_finite() or not lowest <= value <= highest or value != int(value):
-        raise WrongUseError(
-            f"--{flag} {text!r} is not a whole number from {lowest:,} to {highest:,}.",
-            remedy="Write it as 250000, 250_000 or 2.5e5.",
-        )
-    return int(value)
-
-
-def _generate(folder: Path, name: str, size: _Size) -> GenerateReport:
+def _generate(folder: Path, name: str, size: Size) -> GenerateReport:
+    from legal_store.cli.progress import stage_bars
     from legal_store.config import settings
     from legal_store.generating import generate
 
     sizes: dict[str, Any] = {"firms": size.firms, "rows": size.rows, "workers": size.workers or None}
     seed = 1 if size.seed is None else size.seed
     try:
-        with _progress_bar() as progress:
+        with stage_bars() as progress:
             return generate(settings(), folder, name=name, seed=seed, **sizes, progress=progress, say=say)
     except KeyboardInterrupt as error:
         raise interrupted(
@@ -193,31 +135,3 @@ def _generate(folder: Path, name: str, size: _Size) -> GenerateReport:
             "What was committed stays; indexes and constraints can be missing until you run the same command again, "
             "which goes on from there.",
         ) from None
-
-
-@contextmanager
-def _progress_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """Show a bar on stderr for each stage: how much is done, at which rate, and how long the rest takes."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-
-    rate = TextColumn("{task.fields[rate]}")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
-    bars = Progress(*columns, console=Console(stderr=True))
-    shown: dict[str, tuple[TaskID, float, int]] = {}
-
-    def progress(stage: str, done: int, total: int) -> None:
-        if not total:  # such as indexes, when none were taken away
-            return
-        bars.start()  # not before: an empty display leaves an empty line above an error
-        if stage not in shown:
-            shown[stage] = (bars.add_task(stage, total=total, rate=""), bars.get_time(), done)
-        bar, began, at_start = shown[stage]
-        seconds = max(bars.get_time() - began, 0.001)
-        bars.update(bar, completed=done, rate=f"{(done - at_start) / seconds:,.0f}/s" if done > at_start else "")
-
-    try:
-        yield progress
-    finally:
-        if shown:
-            bars.stop()

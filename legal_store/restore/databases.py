@@ -1,22 +1,14 @@
-"""Whole databases of a server: made, described, given the properties of another, swapped by name, dropped.
-
-A database that we made or put aside says so in its comment, so that a later command finds it whatever happened to
-the one that made it.
-"""
+"""Whole databases of a server: made, described, given the properties of another, swapped by name, dropped."""
 
 from __future__ import annotations
 
 import csv
-import json
-import math
-import os
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import psycopg2
 from psycopg2 import sql
@@ -24,19 +16,13 @@ from psycopg2 import sql
 from legal_store.backup.snapshot import connect
 from legal_store.errors import RefusedError, RestoreError, ServerUnavailableError
 from legal_store.production import ANONYMIZED_SETTING
+from legal_store.restore.marks import BEFORE, MARK, UNMARKED, Marked, mark, read
 
-STAGED, QUARANTINE, BEFORE, SCRATCH = "staged", "quarantine", "before", "scratch"
-
-_MARK = "legal_store "
-_NAME = f"_({STAGED}|{QUARANTINE}|{SCRATCH})_[0-9]{{8}}_[0-9]{{6}}_[0-9]{{3}}$"
 _TEMPLATE = "template0"
 _MAINTENANCE = ("postgres", "template1")
 _SWAP_SECONDS = 30.0
 _TERMINATE_EVERY = 0.05
 _LOCK_SECONDS = 3.0
-_MOST_MEMORY_MB = 1024
-_SHARE_OF_MEMORY = 8
-_INDEX_PER_TABLE = 2  # what an HNSW index takes while it is built, beside its table: less, but for short vectors
 _LOCK_KEY = "hashtext('legal_store restore'), hashtext(%s)"
 
 # Settings whose stored value is a list that is quoted already (as pg_dump treats them).
@@ -47,16 +33,6 @@ _LISTS = {
     "temp_tablespaces",
     "unix_socket_directories",
 }
-
-
-class Marked(NamedTuple):
-    """A database that carries our comment: what kind, of which database, since when, and from what."""
-
-    name: str
-    kind: str
-    of: str
-    at: datetime
-    origin: str
 
 
 class Server:
@@ -127,10 +103,10 @@ class Server:
             "SELECT datname, shobj_description(oid, 'pg_database') FROM pg_database"
             " WHERE shobj_description(oid, 'pg_database') LIKE %s"
             " OR NOT datallowconn AND shobj_description(oid, 'pg_database') IS NULL AND datname ~ %s",
-            _MARK + "{%",
-            _NAME,
+            MARK + "{%",
+            UNMARKED,
         )
-        found = [_read_mark(name, comment) if comment else _unmarked(name) for name, comment in rows]
+        found = [read(name, comment) for name, comment in rows]
         return sorted((one for one in found if one), key=lambda one: (one.at, one.name), reverse=True)
 
     def _drop_unfinished(self, database: str) -> list[str]:
@@ -225,22 +201,6 @@ class Server:
             return folder if folder and folder.is_dir() else None
         except OSError:
             return None
-
-    def settings_for_indexes(self, jobs: int, largest_table: int | None) -> dict[str, str]:
-        """Return the settings with which each of `jobs` builds its indexes; the server's own where it is elsewhere.
-
-        `largest_table` is in bytes, None where that is not known. An HNSW index that outgrows maintenance_work_mem
-        takes twice as long and more. One that parallel workers build takes all of it at once, from /dev/shm, which is
-        small in containers: there each index has one process, with memory of its own.
-        """
-        if self.local_data_folder() is None:
-            return {}
-        ((configured,),) = self.rows("SELECT pg_size_bytes(current_setting('maintenance_work_mem')) >> 20")
-        wanted = _MOST_MEMORY_MB if largest_table is None else _INDEX_PER_TABLE * largest_table >> 20
-        most = min(_MOST_MEMORY_MB, _memory_mb() // (_SHARE_OF_MEMORY * jobs))
-        memory = max(configured, min(wanted, most))
-        workers = max(2, jobs) if jobs * memory < _shared_memory_mb() else 0
-        return {"maintenance_work_mem": f"{memory}MB", "max_parallel_maintenance_workers": str(workers)}
 
     def swap(self, live: str, incoming: str, aside: str, origin: str) -> float:
         """Give `incoming` the name `live` and what was live the name `aside`, atomically; return the seconds it took.
@@ -345,7 +305,7 @@ class Server:
         """Return the comment that `database` has, for the one that takes its place."""
         rows = self.rows("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s", database)
         comment = rows[0][0] if rows else None
-        return sql.Literal(None if comment and comment.startswith(_MARK) else comment)
+        return sql.Literal(None if comment and comment.startswith(MARK) else comment)
 
     def _properties(self, like: str) -> list[sql.Composable]:
         ((entry, encoding, tablespace),) = self.rows(
@@ -418,12 +378,6 @@ def server(parameters: dict[str, Any]) -> Iterator[Server]:
         yield Server(connection, {**parameters, "dbname": connection.info.dbname})
 
 
-def mark(kind: str, of: str, origin: str) -> str:
-    """Return the comment by which a database is known as ours."""
-    at = datetime.now(UTC).isoformat(timespec="microseconds")
-    return _MARK + json.dumps({"kind": kind, "of": of, "at": at, "from": origin})
-
-
 def drop_abandoned(parameters: dict[str, Any]) -> list[str]:
     """Drop every database that a killed restore, import or drill has left on a server; return their names.
 
@@ -442,14 +396,6 @@ def drop_abandoned(parameters: dict[str, Any]) -> list[str]:
     return dropped
 
 
-def name_for(database: str, kind: str, moment: datetime | None = None) -> str:
-    """Return a name like `legal_store_before_20250120_143000_123`, short enough for PostgreSQL."""
-    moment = moment or datetime.now(UTC)
-    ending = f"_{kind}_{moment:%Y%m%d_%H%M%S}_{moment.microsecond // 1000:03d}"
-    room = 63 - len(ending)
-    return database.encode()[:room].decode(errors="ignore") + ending
-
-
 def _maintenance_connection(parameters: dict[str, Any]) -> Any:
     problems = []
     for name in _MAINTENANCE:
@@ -462,22 +408,6 @@ def _maintenance_connection(parameters: dict[str, Any]) -> Any:
     raise problems[0]
 
 
-def _memory_mb() -> int:
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
-    except (ValueError, OSError):  # not known on this system
-        return 0
-
-
-def _shared_memory_mb() -> float:
-    """What PostgreSQL's processes can share beside shared_buffers, as far as it is limited."""
-    try:
-        found = os.statvfs("/dev/shm")  # noqa: S108
-    except OSError:
-        return math.inf
-    return found.f_bavail * found.f_frsize >> 20
-
-
 def _list_literal(value: str) -> sql.Composable:
     """Return a list as SET takes it, from one as it is stored: names are quoted where they need it, '' is \"\"."""
     (names,) = csv.reader([value], skipinitialspace=True)
@@ -486,20 +416,3 @@ def _list_literal(value: str) -> sql.Composable:
 
 def _commented(name: str, comment: str) -> sql.Composable:
     return sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(name), sql.Literal(comment))
-
-
-def _unmarked(name: str) -> Marked | None:
-    of, kind, day, time_of_day, thousandths = name.rsplit("_", 4)
-    try:
-        at = datetime.strptime(f"{day}{time_of_day}{thousandths}+0000", "%Y%m%d%H%M%S%f%z")
-    except ValueError:
-        return None
-    return Marked(name, kind, of, at, "")
-
-
-def _read_mark(name: str, comment: str) -> Marked | None:
-    try:
-        written = json.loads(comment.removeprefix(_MARK))
-        return Marked(name, written["kind"], written["of"], datetime.fromisoformat(written["at"]), written["from"])
-    except (ValueError, KeyError, TypeError):
-        return None  # somebody else's comment that begins like ours

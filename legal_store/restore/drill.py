@@ -18,8 +18,10 @@ from legal_store.backup.stores import Store
 from legal_store.errors import CheckFailedError, LegalStoreError, RestoreError
 from legal_store.restore import gates
 from legal_store.restore.checks import DEFAULT_CHECKS, Check, Finding, run_checks
-from legal_store.restore.databases import SCRATCH, Server, mark, name_for, server
+from legal_store.restore.databases import Server, server
 from legal_store.restore.loading import Loader, check_jobs
+from legal_store.restore.marks import SCRATCH, mark, name_for
+from legal_store.restore.memory import settings_for_indexes
 from legal_store.restore.sources import Backup
 
 _PREFIX = "legal_store_drill"
@@ -107,7 +109,7 @@ def _restored_and_checked(
     try:
         began = time.monotonic()
         with reachable(parameters) as usable:
-            settings = opened.settings_for_indexes(jobs, source.manifest.contents.largest_table)
+            settings = settings_for_indexes(opened, jobs, source.manifest.contents.largest_table)
             version = opened.version
             loader = Loader(usable, server_version=version, jobs=jobs, index_settings=settings, options=_LEFT_OUT)
             loader.load(source, progress)

@@ -27,9 +27,11 @@ from legal_store.backup.snapshot import connect, snapshot
 from legal_store.errors import DamagedBackupError, RefusedError, RestoreError, ServerUnavailableError
 from legal_store.restore import gates
 from legal_store.restore.checks import DEFAULT_CHECKS, Check, Finding, no_unfinished_load, run_checks
-from legal_store.restore.databases import BEFORE, QUARANTINE, STAGED, Server, mark, name_for, server
+from legal_store.restore.databases import Server, server
 from legal_store.restore.gates import Checklist, Gate
 from legal_store.restore.loading import Loader, check_jobs, sets_unknown_parameters
+from legal_store.restore.marks import BEFORE, QUARANTINE, STAGED, mark, name_for
+from legal_store.restore.memory import settings_for_indexes
 from legal_store.restore.sources import Backup, Source, SqlFile
 
 SafetyBackup = Callable[[], Manifest]
@@ -284,7 +286,7 @@ class _Restore:
                 parameters,
                 server_version=self.server.version,
                 jobs=self.plan.jobs,
-                index_settings=self.server.settings_for_indexes(self.plan.jobs, self._largest_table),
+                index_settings=settings_for_indexes(self.server, self.plan.jobs, self._largest_table),
                 options=[] if self.plan.owners else ["--no-owner"],
             )
 

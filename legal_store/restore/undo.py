@@ -9,7 +9,8 @@ from legal_store.backup.progress import SILENT, Progress
 from legal_store.backup.snapshot import connect
 from legal_store.errors import RefusedError
 from legal_store.restore import gates
-from legal_store.restore.databases import BEFORE, Marked, name_for, server
+from legal_store.restore.databases import server
+from legal_store.restore.marks import BEFORE, Marked, name_for
 
 KEEP_PREVIOUS = timedelta(days=7)
 

@@ -19,26 +19,25 @@ from legal_store.importing import ImportPlan
 from legal_store.restore import find_source
 from legal_store.restore.databases import server
 from legal_store.seeding import seed
+from tests.backup.conftest import restorable
 from tests.conftest import CHECKOUT, Cluster
 
 
 @pytest.fixture(scope="session")
 def seeded(cluster: Cluster, template: str) -> Iterator[str]:
     """The name of a database with the demo firm, for cloning."""
-    name = cluster.create(template)
-    db.configure(Settings.from_environ({"DATABASE_URL": cluster.url(name)}))
-    with db.connection_context():
-        seed(db, CHECKOUT / "seeds", name="demo")
-    db.close_all()
-    yield name
-    cluster.drop(name)
+    with cluster.database(template) as name:
+        db.configure(Settings.from_environ({"DATABASE_URL": cluster.url(name)}))
+        with db.connection_context():
+            seed(db, CHECKOUT / "seeds", name="demo")
+        db.close_all()
+        yield name
 
 
 @pytest.fixture
 def demo_url(cluster: Cluster, seeded: str) -> Iterator[Url]:
-    name = cluster.create(seeded)
-    yield cluster.url(name)
-    cluster.drop(name)
+    with cluster.database(seeded) as name:
+        yield cluster.url(name)
 
 
 @pytest.fixture
@@ -104,15 +103,10 @@ def exported(cluster: Cluster, seeded: str, tmp_path_factory: pytest.TempPathFac
 @pytest.fixture
 def target(cluster: Cluster, template: str) -> Iterator[dict[str, Any]]:
     """psycopg2 parameters of a development database with one firm of its own; what imports made of it goes, too."""
-    parameters: dict[str, Any] = {**cluster.parameters, "dbname": cluster.create(template)}
-    with closing(psycopg2.connect(**parameters)) as connection:
-        run(connection, "INSERT INTO firms (name, vat_id) VALUES ('Old', 'RO1')")
-    yield parameters
-    with server(parameters) as opened:
-        for left in opened.marked():
-            if left.of == parameters["dbname"]:
-                opened.drop(left.name)
-    cluster.drop(parameters["dbname"])
+    with restorable(cluster, template) as parameters:
+        with closing(psycopg2.connect(**parameters)) as connection:
+            run(connection, "INSERT INTO firms (name, vat_id) VALUES ('Old', 'RO1')")
+        yield parameters
 
 
 def look(parameters: dict[str, Any], query: str, **different: Any) -> list[Any]:

@@ -27,7 +27,8 @@ def test_it_is_encrypted_marked_and_private(exported: Exported) -> None:
     files = [file for file in exported.store.folder.iterdir() if file.name != ".lock"]
     assert len(files) == 2 and all(file.stat().st_mode & 0o777 == 0o600 for file in files)
     content = b"".join(file.read_bytes() for file in files)
-    assert not any(name.encode() in content for name in exported.personal)
+    telling = [name for name in exported.personal if len(name.encode()) > 3]  # ciphertext holds any three by chance
+    assert len(telling) > 10 and not any(name.encode() in content for name in telling)
 
 
 @pytest.mark.parametrize("days", [0, -1, 91])

@@ -31,7 +31,8 @@ from legal_store.errors import (
 )
 from legal_store.importing import ImportReport, import_anonymized
 from legal_store.restore import Gate, find_source, undo
-from legal_store.restore.databases import BEFORE, QUARANTINE, server
+from legal_store.restore.databases import server
+from legal_store.restore.marks import BEFORE, QUARANTINE
 from tests.anonymize.conftest import Exported, firms, kinds, look, run
 from tests.conftest import CHECKOUT, Cluster
 
@@ -210,16 +211,13 @@ def test_a_migration_that_fails_changes_nothing(
 def test_data_that_is_not_valid_is_not_swapped_in(
     target: dict[str, Any], exported: Exported, cluster: Cluster, seeded: str, rules: Rules, tmp_path: Path
 ) -> None:
-    name = cluster.create(seeded)
-    try:
+    with cluster.database(seeded) as name:
         production = {**target, "dbname": name}
         with closing(psycopg2.connect(**production)) as connection:
             run(connection, "ALTER TABLE users DISABLE TRIGGER USER; UPDATE users SET created_at = '2999-01-01'")
             run(connection, "ALTER TABLE users ENABLE TRIGGER USER")
         store = LocalStore(tmp_path)
         made = make_backup(production, [store], environment="production", master=exported.key)
-    finally:
-        cluster.drop(name)
     with pytest.raises(RestoreError, match="future timestamps: users"):
         import_anonymized(exported.plan(target, rules, source=find_source(made.manifest.name, store, exported.key)))
     assert untouched(target)

@@ -16,7 +16,8 @@ import pytest
 
 from legal_store.importing import drop_what_was_left
 from legal_store.restore import drop_abandoned, undo
-from legal_store.restore.databases import BEFORE, QUARANTINE, name_for, server
+from legal_store.restore.databases import server
+from legal_store.restore.marks import BEFORE, QUARANTINE, name_for
 from tests.anonymize.conftest import Exported, firms, kinds, look
 from tests.conftest import CHECKOUT, Cluster
 

@@ -26,26 +26,24 @@ HARD_CASES = (Path(__file__).parent / "hard_cases.sql").read_text(encoding="utf-
 @pytest.fixture(scope="session")
 def hard_template(cluster: Cluster, template: str) -> Iterator[str]:
     """The name of a database with the schema of legal_store and all hard cases."""
-    name = cluster.create(template)
-    with closing(cluster.connect(name)) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(HARD_CASES)
-    yield name
-    cluster.drop(name)
+    with cluster.database(template) as name:
+        with closing(cluster.connect(name)) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(HARD_CASES)
+        yield name
 
 
 @contextmanager
 def restorable(cluster: Cluster, template: str) -> Iterator[dict[str, Any]]:
     """Yield psycopg2 parameters of a copy of `template`; at the end it goes, and what restores made of it."""
-    name = cluster.create(template)
-    parameters: dict[str, Any] = parse_dsn(cluster.url(name))
-    yield parameters
-    with server(parameters) as opened:
-        for left in opened.marked():
-            if left.of == name:
-                opened.drop(left.name)
-    cluster.drop(name)
+    with cluster.database(template) as name:
+        parameters: dict[str, Any] = parse_dsn(cluster.url(name))
+        yield parameters
+        with server(parameters) as opened:
+            for left in opened.marked():
+                if left.of == name:
+                    opened.drop(left.name)
 
 
 @pytest.fixture

@@ -25,12 +25,11 @@ SEGMENT = 1 << 20
 @pytest.fixture(scope="module")
 def small(cluster: Cluster) -> Iterator[dict[str, Any]]:
     """A database so small that each byte of its backup can be tried."""
-    name = cluster.create()
-    with cluster.connect(name) as connection, connection.cursor() as cursor:
-        cursor.execute("CREATE TABLE cases AS SELECT n AS id, 'Dosar ' || n AS title FROM generate_series(1, 20) n")
-    connection.close()
-    yield {**cluster.parameters, "dbname": name}
-    cluster.drop(name)
+    with cluster.database() as name:
+        with cluster.connect(name) as connection, connection.cursor() as cursor:
+            cursor.execute("CREATE TABLE cases AS SELECT n AS id, 'Dosar ' || n AS title FROM generate_series(1, 20) n")
+        connection.close()
+        yield {**cluster.parameters, "dbname": name}
 
 
 def _make(
@@ -97,14 +96,13 @@ def test_every_truncation_is_noticed(small: dict[str, Any], tmp_path: Path, key:
 @pytest.fixture
 def large(cluster: Cluster, tmp_path: Path, key: MasterKey) -> Iterator[tuple[LocalStore, Manifest]]:
     """An encrypted backup of several segments."""
-    name = cluster.create()
-    with cluster.connect(name) as connection, connection.cursor() as cursor:
-        cursor.execute(
-            "CREATE TABLE noise AS SELECT gen_random_uuid() a, gen_random_uuid() b FROM generate_series(1, 90000)"
-        )
-    connection.close()
-    yield _make({**cluster.parameters, "dbname": name}, tmp_path, "zstd", key)
-    cluster.drop(name)
+    with cluster.database() as name:
+        with cluster.connect(name) as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "CREATE TABLE noise AS SELECT gen_random_uuid() a, gen_random_uuid() b FROM generate_series(1, 90000)"
+            )
+        connection.close()
+        yield _make({**cluster.parameters, "dbname": name}, tmp_path, "zstd", key)
 
 
 @pytest.mark.parametrize(

@@ -41,10 +41,9 @@ SELECT lo_from_bytea(4000000001, convert_to(repeat('martor ', 300000), 'UTF8'));
 
 @pytest.fixture(scope="module")
 def large_template(cluster: Cluster) -> Iterator[str]:
-    name = cluster.create()
-    execute({**cluster.parameters, "dbname": name}, LARGE)
-    yield name
-    cluster.drop(name)
+    with cluster.database() as name:
+        execute({**cluster.parameters, "dbname": name}, LARGE)
+        yield name
 
 
 @pytest.fixture

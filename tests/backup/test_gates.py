@@ -99,10 +99,9 @@ def test_a_login_without_createdb_is_pointed_to_the_mode_in_place_and_that_works
 ) -> None:
     """As on a host that gives out one database: the login owns everything in it, and no more."""
     role = f"poor_{live['dbname']}"
-    name = cluster.create()
-    owner: dict[str, Any] = {**live, "dbname": name}
-    try:
-        execute(live, f"CREATE ROLE {role} LOGIN")
+    execute(live, f"CREATE ROLE {role} LOGIN")
+    with cluster.database() as name:
+        owner: dict[str, Any] = {**live, "dbname": name}
         execute(
             owner,
             f"ALTER DATABASE {name} OWNER TO {role}; CREATE EXTENSION vector; ALTER SCHEMA public OWNER TO {role}",
@@ -124,9 +123,7 @@ def test_a_login_without_createdb_is_pointed_to_the_mode_in_place_and_that_works
         assert "--in-place" in raised.value.remedy
         restore(dataclasses.replace(plan, in_place=True))
         assert differences(before, contents(poor)) == []
-    finally:
-        cluster.drop(name)
-        execute(live, f"DROP ROLE IF EXISTS {role}")
+    execute(live, f"DROP ROLE {role}")
 
 
 def test_a_failed_check_keeps_the_live_database(live: dict[str, Any], store: LocalStore, made: Manifest) -> None:

@@ -16,7 +16,8 @@ from legal_store.backup.comparing import differences
 from legal_store.backup.manifest import Contents
 from legal_store.backup.stores.local import LocalStore
 from legal_store.restore import RestorePlan, find_source, restore, undo
-from legal_store.restore.databases import BEFORE, server
+from legal_store.restore.databases import server
+from legal_store.restore.marks import BEFORE
 from tests.backup.conftest import contents, execute
 from tests.conftest import CHECKOUT
 

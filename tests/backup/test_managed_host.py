@@ -28,7 +28,8 @@ from legal_store.restore import (
     restore,
     undo,
 )
-from legal_store.restore.databases import STAGED, mark, name_for, server
+from legal_store.restore.databases import server
+from legal_store.restore.marks import STAGED, mark, name_for
 from tests.backup.conftest import contents, execute
 
 PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))

@@ -20,7 +20,8 @@ from legal_store.backup.comparing import differences
 from legal_store.backup.stores.local import LocalStore
 from legal_store.config import Url
 from legal_store.ops.restore import asked
-from legal_store.restore.databases import mark, server
+from legal_store.restore.databases import server
+from legal_store.restore.marks import mark
 from tests.backup.conftest import contents, execute
 from tests.backup.samples import put, sample_manifest
 from tests.cli.conftest import Invoke, invoke  # noqa: F401  (a fixture)

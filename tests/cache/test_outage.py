@@ -17,9 +17,9 @@ import redis
 
 from legal_store.cache import CacheManager
 from legal_store.cache.manager import LIMITS
-from legal_store.config import settings
 from legal_store.embedded.server import free_port
 from legal_store.errors import ServerUnavailableError
+from tests.conftest import set_variables
 from tests.keyvalue.fixtures import one_server as key_value_server
 from tests.keyvalue.servers import RunningServer, program, running
 from tests.proxy import TcpProxy
@@ -191,8 +191,7 @@ def test_a_nearby_value_is_not_affected(proxy: TcpProxy) -> None:
 
 
 def test_without_any_server_configured_the_cache_only_misses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LEGAL_STORE_HOME", str(tmp_path))
-    settings.cache_clear()
+    set_variables(monkeypatch, LEGAL_STORE_HOME=tmp_path)
     cache = CacheManager()
     assert cache.get_or_load("case:1", lambda: 7, firm=FIRM) == 7
     assert cache.health().status == "fail"

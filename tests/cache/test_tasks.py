@@ -22,7 +22,7 @@ from legal_store.models import Skill  # noqa: F401  (models are loaded before th
 from legal_store.sessions import SessionManager
 from tests.cache.test_events import World
 from tests.cli.conftest import Invoke, invoke
-from tests.conftest import CHECKOUT
+from tests.conftest import CHECKOUT, set_variables
 from tests.keyvalue.fixtures import one_server as key_value_server
 
 __all__ = ["invoke", "key_value_server"]
@@ -107,7 +107,7 @@ def test_wrong_use_changes_nothing_and_says_what_to_do(
     arguments: tuple[str, ...],
 ) -> None:
     raw.set("cache:{shared}:x", 1)
-    monkeypatch.setenv("REDIS_URL", redis_url)
+    set_variables(monkeypatch, REDIS_URL=redis_url)
     program = Program(namespace=build_collection(CHECKOUT))  # in this process: nine more would take seconds
     with pytest.raises(SystemExit) as ended:
         program.run(["legal-store", *arguments])

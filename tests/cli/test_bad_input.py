@@ -59,12 +59,11 @@ def test_a_server_without_tls(invoke: Invoke, cluster: Cluster) -> None:
 
 @pytest.fixture
 def login_without_rights(cluster: Cluster) -> Iterator[Url]:
-    name, role = cluster.create(), f"guest_{uuid.uuid4().hex[:8]}"
-    with closing(cluster.connect(name)) as connection, connection, connection.cursor() as cursor:
-        cursor.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{SECRET}'")
-    port = cluster.tcp_parameters["port"]
-    yield Url(f"postgresql://{role}:{SECRET}@127.0.0.1:{port}/{name}?sslmode=disable")
-    cluster.drop(name)
+    role, port = f"guest_{uuid.uuid4().hex[:8]}", cluster.tcp_parameters["port"]
+    with cluster.database() as name:
+        with closing(cluster.connect(name)) as connection, connection, connection.cursor() as cursor:
+            cursor.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{SECRET}'")
+        yield Url(f"postgresql://{role}:{SECRET}@127.0.0.1:{port}/{name}?sslmode=disable")
     with closing(cluster.connect("postgres")) as connection, connection, connection.cursor() as cursor:
         cursor.execute(f"DROP ROLE {role}")
 

@@ -18,10 +18,9 @@ COUNTS = {"firms": 1, "users": 5, "cases": 10, "documents": 20, "tasks": 30}
 
 @pytest.fixture(params=["embedded socket", "tcp with password"])
 def variables(request: pytest.FixtureRequest, cluster: Cluster, servers: embedded.Servers) -> Any:
-    name = cluster.create()
-    url = cluster.url(name) if request.param == "embedded socket" else cluster.tcp_url(name)
-    yield {"DATABASE_URL": url, "REDIS_URL": servers.redis.url}
-    cluster.drop(name)
+    with cluster.database() as name:
+        url = cluster.url(name) if request.param == "embedded socket" else cluster.tcp_url(name)
+        yield {"DATABASE_URL": url, "REDIS_URL": servers.redis.url}
 
 
 def rows(url: str, statement: str) -> list[Any]:

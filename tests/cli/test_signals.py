@@ -15,17 +15,18 @@ from typing import Any
 
 import psycopg2
 import pytest
+from psycopg2.extensions import make_dsn
 
 from tests.conftest import CHECKOUT, Cluster
+from tests.proxy import TcpProxy
 
 Started = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
 def parameters(cluster: Cluster) -> Iterator[dict[str, Any]]:
-    name = cluster.create()
-    yield {**cluster.parameters, "dbname": name}
-    cluster.drop(name)
+    with cluster.database() as name:
+        yield {**cluster.parameters, "dbname": name}
 
 
 @pytest.fixture
@@ -59,6 +60,18 @@ def _until_sessions_wait(asking: Any, count: int) -> None:
             return
         time.sleep(0.02)
     raise AssertionError("nothing waits")
+
+
+def _until_asleep(asking: Any) -> None:
+    until = time.monotonic() + 20
+    with asking.cursor() as cursor:
+        while time.monotonic() < until:
+            cursor.execute("SELECT FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)' AND state = 'active'")
+            if cursor.rowcount:
+                return
+            asking.rollback()  # else the answer stays the same
+            time.sleep(0.02)
+    raise AssertionError("nothing sleeps")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
@@ -102,6 +115,32 @@ def test_what_waits_for_a_statement_hears_of_it_soon(parameters: dict[str, Any],
         process.send_signal(number)
         assert process.communicate(timeout=20)[0] == f"{number.name}\n"
     assert process.returncode == 0
+
+
+def test_a_network_that_swallows_everything_keeps_no_process_alive(
+    cluster: Cluster, parameters: dict[str, Any]
+) -> None:
+    """The request to cancel is swallowed, too: it waits for ever for the server to close its connection."""
+    program = (
+        "import os, psycopg2\n"
+        "from legal_store.cli import signals\n"
+        "signals._PATIENCE = 1.0\n"
+        "connection = psycopg2.connect(os.environ['DATABASE'])\n"
+        "with signals.ended_in_order(), connection.cursor() as cursor:\n"
+        "    cursor.execute('SELECT pg_sleep(60)')\n"
+    )
+    tcp = {**cluster.tcp_parameters, "dbname": parameters["dbname"]}
+    with TcpProxy((tcp["host"], int(tcp["port"]))) as proxy:
+        variables = {**os.environ, "DATABASE": make_dsn(**{**tcp, "host": proxy.host, "port": proxy.port})}
+        command = [sys.executable, "-c", program]
+        with subprocess.Popen(command, env=variables) as process, closing(cluster.connect("postgres")) as asking:
+            _until_asleep(asking)
+            proxy.blackhole()
+            process.send_signal(signal.SIGTERM)
+            try:
+                assert process.wait(20) == -signal.SIGALRM
+            finally:
+                process.kill()
 
 
 def test_what_is_ignored_stays_ignored() -> None:

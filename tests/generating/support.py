@@ -11,7 +11,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from legal_store.config import Settings, Url, settings
+from legal_store.config import Settings, Url
 from legal_store.generating import generate
 from legal_store.generating.market import Catalogue, Market
 from legal_store.generating.plan import make_plan
@@ -88,10 +88,3 @@ _HASH = """
 SELECT count(*), md5(string_agg(row, '' ORDER BY row))
 FROM (SELECT (to_jsonb(t) - %s::text[])::text AS row FROM {table} t) AS rows
 """
-
-
-def set_variables(monkeypatch: pytest.MonkeyPatch, **variables: object) -> None:
-    """Set environment variables for tasks in this process, where a thread of another test may have read settings."""
-    for name, value in variables.items():
-        monkeypatch.setenv(name, str(value))
-    settings.cache_clear()

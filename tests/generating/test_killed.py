@@ -55,12 +55,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def expected(cluster: Cluster, template: str, folder: Path) -> Any:
     """What an undisturbed load leaves: content hash, fingerprint, schema."""
-    name = cluster.create(template)
-    url = cluster.url(name)
-    report = generate(settings_for(url), folder, rows=ROWS)
-    with closing(psycopg2.connect(url)) as connection:
-        yield report.content_hash, fingerprint(url), read_catalog(connection)
-    cluster.drop(name)
+    with cluster.database(template) as name:
+        url = cluster.url(name)
+        report = generate(settings_for(url), folder, rows=ROWS)
+        with closing(psycopg2.connect(url)) as connection:
+            yield report.content_hash, fingerprint(url), read_catalog(connection)
 
 
 def start(url: Url, folder: Path, script: Path) -> subprocess.Popen[str]:

@@ -27,10 +27,9 @@ ROWS = 24_000  # enough for indexes to be taken away
 @pytest.fixture(scope="module")
 def loaded(cluster: Cluster, template: str) -> Any:
     """A database with a market of ROWS rows, and the report of its making. Nobody changes it."""
-    name = cluster.create(template)
-    url = cluster.url(name)
-    yield url, generate(settings_for(url), SYNTHETIC, rows=ROWS)
-    cluster.drop(name)
+    with cluster.database(template) as name:
+        url = cluster.url(name)
+        yield url, generate(settings_for(url), SYNTHETIC, rows=ROWS)
 
 
 @pytest.fixture
@@ -208,9 +207,8 @@ def test_indexes_taken_away_are_put_back_exactly(database_url: Url) -> None:
 
 @pytest.mark.parametrize("sign", ["setting", "url", "marker"])
 def test_a_production_database_with_rows_is_refused(cluster: Cluster, template: str, sign: str) -> None:
-    name = cluster.create(template)
-    url = cluster.url(name)
-    try:
+    with cluster.database(template) as name:
+        url = cluster.url(name)
         query(url, "INSERT INTO skills (skill_id, display_name) VALUES ('a', 'A') RETURNING id; COMMIT; SELECT 1")
         if sign == "marker":
             query(url, f"ALTER DATABASE {name} SET legal_store.environment = 'production'; COMMIT; SELECT 1")
@@ -219,8 +217,6 @@ def test_a_production_database_with_rows_is_refused(cluster: Cluster, template: 
         with pytest.raises(RefusedError, match=r"holds rows \(in skills\) is refused, this is production: .+"):
             generate(settings, SYNTHETIC, rows=1000)
         assert query(url, "SELECT count(*) FROM firms") == [(0,)]
-    finally:
-        cluster.drop(name)
 
 
 def test_an_empty_production_database_can_be_filled(database_url: Url) -> None:

@@ -20,8 +20,8 @@ from legal_store.generating import generate
 from legal_store.ops.seed import seed
 from legal_store.seeding import seed as load_set
 from legal_store.seeding.sets import find_set
-from tests.conftest import CHECKOUT
-from tests.generating.support import SYNTHETIC, CutError, copied_recipe, query, set_variables, settings_for
+from tests.conftest import CHECKOUT, set_variables
+from tests.generating.support import SYNTHETIC, CutError, copied_recipe, query, settings_for
 
 
 def invoke(url: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -30,8 +30,8 @@ from legal_store.ops.backup import backup
 from legal_store.ops.demo import demo
 from legal_store.ops.seed import seed
 from legal_store.restore import RestorePlan, find_source, restore
-from tests.conftest import MIGRATIONS, Cluster
-from tests.generating.support import SYNTHETIC, half_loaded, query, set_variables, settings_for, short_recipe
+from tests.conftest import MIGRATIONS, Cluster, set_variables
+from tests.generating.support import SYNTHETIC, half_loaded, query, settings_for, short_recipe
 
 SIZE = {"rows": 2500, "firms": 3}
 
@@ -53,18 +53,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def half_template(cluster: Cluster, template: str, folder: Path) -> Iterator[str]:
-    name = cluster.create(template)
-    half_loaded(cluster.url(name), folder, **SIZE)
-    yield name
-    cluster.drop(name)
+    with cluster.database(template) as name:
+        half_loaded(cluster.url(name), folder, **SIZE)
+        yield name
 
 
 @pytest.fixture
 def half(cluster: Cluster, half_template: str) -> Iterator[Url]:
     """A database of its own whose load was cut among its rows."""
-    name = cluster.create(half_template)
-    yield cluster.url(name)
-    cluster.drop(name)
+    with cluster.database(half_template) as name:
+        yield cluster.url(name)
 
 
 def execute(url: Url, statement: str) -> None:
@@ -129,10 +127,10 @@ def test_a_load_that_runs_is_not_called_bad(database_url: Url, folder: Path) -> 
 
 
 def test_a_backup_of_an_unfinished_load_is_told_and_takes_no_good_ones_place_unnoticed(
-    half: Url, cluster: Cluster, template: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    half: Url, database_url: Url, folder: Path, tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    good: dict[str, Any] = parse_dsn(cluster.url(cluster.create(template)))
+    good: dict[str, Any] = parse_dsn(database_url)
     set_variables(monkeypatch, DATABASE_URL=half, LEGAL_STORE_BACKUP_DIR=str(tmp_path))
     backup(Context())
     assert re.search("warning: a load of recipe .* has not ended", capfd.readouterr().err)
@@ -145,8 +143,7 @@ def test_a_backup_of_an_unfinished_load_is_told_and_takes_no_good_ones_place_unn
         restore(plan)
     meant = dataclasses.replace(plan, unfinished_load=True)
     report = restore(meant)
-    assert load(cluster.url(good["dbname"]), folder).resumed_at > 0
-    cluster.drop(good["dbname"])
+    assert load(database_url, folder).resumed_at > 0
     cluster.drop(str(report.previous))
 
 

@@ -41,23 +41,22 @@ def managed_template(cluster: Cluster, template: str) -> Iterator[tuple[str, Url
     What a managed host's administrator does once is done here: the extensions, and the role of services.
     """
     login, password = f"customer_{uuid.uuid4().hex[:8]}", uuid.uuid4().hex
-    database = cluster.create()
-    with closing(cluster.connect(database)) as connection, connection.cursor() as cursor:
-        connection.autocommit = True
-        name = sql.Identifier(login)
-        for extension in ("uuid-ossp", "vector", "pg_trgm"):
-            cursor.execute(sql.SQL("CREATE EXTENSION {}").format(sql.Identifier(extension)))
-        cursor.execute(
-            sql.SQL("CREATE ROLE {} LOGIN NOSUPERUSER NOBYPASSRLS PASSWORD {}").format(name, sql.Literal(password))
-        )
-        cursor.execute(sql.SQL("GRANT legal_store_service TO {} WITH INHERIT FALSE, SET TRUE").format(name))
-        cursor.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(sql.Identifier(database), name))
-        cursor.execute(sql.SQL("GRANT ALL ON SCHEMA public TO {}").format(name))
-    port = cluster.tcp_parameters["port"]
-    url = Url(f"postgresql://{login}:{password}@127.0.0.1:{port}/{{}}?sslmode=disable")
-    deploy(Host("managed", Url(url.format(database))).owner_parameters, MIGRATIONS)
-    yield database, url
-    cluster.drop(database)
+    with cluster.database() as database:
+        with closing(cluster.connect(database)) as connection, connection.cursor() as cursor:
+            connection.autocommit = True
+            name = sql.Identifier(login)
+            for extension in ("uuid-ossp", "vector", "pg_trgm"):
+                cursor.execute(sql.SQL("CREATE EXTENSION {}").format(sql.Identifier(extension)))
+            cursor.execute(
+                sql.SQL("CREATE ROLE {} LOGIN NOSUPERUSER NOBYPASSRLS PASSWORD {}").format(name, sql.Literal(password))
+            )
+            cursor.execute(sql.SQL("GRANT legal_store_service TO {} WITH INHERIT FALSE, SET TRUE").format(name))
+            cursor.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(sql.Identifier(database), name))
+            cursor.execute(sql.SQL("GRANT ALL ON SCHEMA public TO {}").format(name))
+        port = cluster.tcp_parameters["port"]
+        url = Url(f"postgresql://{login}:{password}@127.0.0.1:{port}/{{}}?sslmode=disable")
+        deploy(Host("managed", Url(url.format(database))).owner_parameters, MIGRATIONS)
+        yield database, url
     with closing(cluster.connect("postgres")) as connection, connection.cursor() as cursor:
         connection.autocommit = True
         cursor.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(login)))
@@ -75,30 +74,29 @@ def embedded_host(request: pytest.FixtureRequest, cluster: Cluster, template: st
 
 
 def _host(request: pytest.FixtureRequest, cluster: Cluster, template: str, kind: str) -> Iterator[Host]:
-    if kind == "embedded":
-        name = cluster.create(template)
-        host = Host(kind, cluster.url(name))
-    else:
-        migrated, url = request.getfixturevalue("managed_template")
-        name = cluster.create(migrated)
-        with closing(cluster.connect("postgres")) as connection, connection.cursor() as cursor:
-            connection.autocommit = True
-            owner = sql.Identifier(url.partition("//")[2].partition(":")[0])
-            cursor.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(sql.Identifier(name), owner))
-        host = Host(kind, Url(url.format(name)))
-    db.configure(host.settings)
-    yield host
-    db.close_all()
-    db.connect_params.clear()
-    cluster.drop(name)
+    migrated, url = request.getfixturevalue("managed_template") if kind == "managed" else (template, None)
+    with cluster.database(migrated) as name:
+        if url:
+            _hand_over(cluster, name, url.partition("//")[2].partition(":")[0])
+        host = Host(kind, Url(url.format(name)) if url else cluster.url(name))
+        db.configure(host.settings)
+        yield host
+        db.close_all()
+        db.connect_params.clear()
+
+
+def _hand_over(cluster: Cluster, database: str, login: str) -> None:
+    with closing(cluster.connect("postgres")) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        names = map(sql.Identifier, (database, login))
+        cursor.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(*names))
 
 
 @pytest.fixture(scope="module")
 def shared_database(cluster: Cluster, template: str) -> Iterator[dict[str, Any]]:
     """The owner's parameters of a migrated database that the tests of one module share; each rolls back."""
-    name = cluster.create(template)
-    yield Host("embedded", cluster.url(name)).owner_parameters
-    cluster.drop(name)
+    with cluster.database(template) as name:
+        yield Host("embedded", cluster.url(name)).owner_parameters
 
 
 @pytest.fixture

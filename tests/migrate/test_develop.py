@@ -49,12 +49,11 @@ def first_day(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Ite
         tmp_path_factory.mktemp("first_day") / "migrations",
         a000_extensions='CREATE EXTENSION "uuid-ossp"; CREATE EXTENSION vector;' + create_service_role(SERVICE_ROLE),
     )
-    name = cluster.create()
-    deploy(parameters(cluster.url(name)), folder)
-    step(cluster.url(name), folder, schema(notes=NOTES), "notes")
-    run(cluster.url(name), "INSERT INTO notes (title, pages) VALUES ('a', 1), ('b', NULL)")
-    yield name, folder
-    cluster.drop(name)
+    with cluster.database() as name:
+        deploy(parameters(cluster.url(name)), folder)
+        step(cluster.url(name), folder, schema(notes=NOTES), "notes")
+        run(cluster.url(name), "INSERT INTO notes (title, pages) VALUES ('a', 1), ('b', NULL)")
+        yield name, folder
 
 
 @pytest.fixture
@@ -64,9 +63,8 @@ def folder(first_day: tuple[str, Path], tmp_path: Path) -> Path:
 
 @pytest.fixture
 def developed(cluster: Cluster, first_day: tuple[str, Path]) -> Iterator[Url]:
-    name = cluster.create(first_day[0])
-    yield cluster.url(name)
-    cluster.drop(name)
+    with cluster.database(first_day[0]) as name:
+        yield cluster.url(name)
 
 
 def step(url: Url, folder: Path, wanted: Schema, name: str, **options: Any) -> Path:

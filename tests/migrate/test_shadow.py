@@ -76,34 +76,27 @@ def test_a_login_without_the_right_is_told_what_to_set(poor_login: str, empty_da
 
 
 def test_a_given_database_is_emptied_before_and_after_each_use(cluster: Cluster, empty_database: Url) -> None:
-    name = cluster.create()
-    try:
+    with cluster.database() as name:
         for _ in range(2):
             with shadow(parameters(empty_database), url=cluster.url(name)) as target:
                 assert target["dbname"] == name
                 assert catalog(cluster.url(name)) == {}
                 run(cluster.url(name), "CREATE TABLE leftover ()")
         assert catalog(cluster.url(name)) == {}
-    finally:
-        cluster.drop(name)
 
 
 def test_a_given_database_serves_one_run_at_a_time(cluster: Cluster, empty_database: Url) -> None:
-    name = cluster.create()
-    try:
-        with (
-            shadow(parameters(empty_database), url=cluster.url(name)),
-            pytest.raises(OperationFailedError, match=f"database of {SHADOW_URL} is in use by another run"),
-            shadow(parameters(empty_database), url=cluster.url(name), wait_seconds=0.2),
-        ):
-            pass
-    finally:
-        cluster.drop(name)
+    with (
+        cluster.database() as name,
+        shadow(parameters(empty_database), url=cluster.url(name)),
+        pytest.raises(OperationFailedError, match=f"database of {SHADOW_URL} is in use by another run"),
+        shadow(parameters(empty_database), url=cluster.url(name), wait_seconds=0.2),
+    ):
+        pass
 
 
 def test_a_given_database_with_other_contents_is_refused_and_kept(cluster: Cluster, empty_database: Url) -> None:
-    name = cluster.create()
-    try:
+    with cluster.database() as name:
         run(cluster.url(name), "CREATE TABLE precious (id int)")
         with (
             pytest.raises(RefusedError, match="holds 1 tables that are not ours"),
@@ -111,8 +104,6 @@ def test_a_given_database_with_other_contents_is_refused_and_kept(cluster: Clust
         ):
             pass
         assert ("table", "precious") in catalog(cluster.url(name))
-    finally:
-        cluster.drop(name)
 
 
 def test_the_database_itself_is_refused_as_its_shadow(empty_database: Url) -> None:

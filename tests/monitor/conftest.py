@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from legal_store import embedded
-from legal_store.config import Settings, Url, settings
+from legal_store.config import Settings, Url
 from legal_store.database import db, health
+from tests.conftest import set_variables
 from tests.database.conftest import pooled, proxied_url, proxy  # noqa: F401  (fixtures)
 
 
@@ -22,9 +23,7 @@ def no_answer_from_before() -> Iterator[None]:
 @pytest.fixture
 def configured(monkeypatch: pytest.MonkeyPatch, servers: embedded.Servers, database_url: Url) -> Iterator[None]:
     """The environment and `db` of a service on the test servers."""
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    monkeypatch.setenv("REDIS_URL", servers.redis.url)
-    settings.cache_clear()
+    set_variables(monkeypatch, DATABASE_URL=database_url, REDIS_URL=servers.redis.url)
     db.configure(Settings.from_environ())
     yield
     db.close_all()

@@ -18,6 +18,7 @@ from legal_store import check_database_health, check_redis_health, db, embedded
 from legal_store.config import Settings
 from legal_store.database import health
 from legal_store.database.health import Finding, Health, HealthChecker
+from tests.conftest import set_variables
 from tests.database.conftest import MakeDatabase, open_database
 from tests.proxy import TcpProxy
 
@@ -120,7 +121,7 @@ def test_a_standby_is_a_warning(tmp_path: Path) -> None:
 
 
 def test_a_wrong_configuration_is_a_failure_not_an_exception(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REDIS_URL", "http://wrong")
+    set_variables(monkeypatch, REDIS_URL="http://wrong")
     assert timed(check_redis_health).reason.startswith("the settings are wrong")
 
 

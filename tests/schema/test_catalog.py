@@ -171,8 +171,5 @@ def test_other_words_have_another_format() -> None:
 
 
 def test_a_restored_copy_can_be_deployed_to(database_url: Url, cluster: Cluster) -> None:
-    name = cluster.create(str(parse_dsn(database_url)["dbname"]))
-    try:
+    with cluster.database(str(parse_dsn(database_url)["dbname"])) as name:
         assert deploy(dict(parse_dsn(cluster.url(name))), MIGRATIONS).applied == []
-    finally:
-        cluster.drop(name)

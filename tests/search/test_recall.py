@@ -84,19 +84,18 @@ class Library:
 
 @pytest.fixture(scope="module")
 def library(cluster: Cluster, template: str) -> Iterator[Library]:
-    name = cluster.create(template)
-    db.configure(Settings.from_environ({"DATABASE_URL": cluster.url(name)}))
-    db.connect()
-    with all_firms(reason="test"):
-        made = Library(cluster.url(name), {vat_id: open_office(vat_id, vat_id) for vat_id in SIZES})
-    [index] = [index.sql for index in Document._meta.indexes if "documents_content_embedding_idx" in index.sql]
-    made.run("DROP INDEX documents_content_embedding_idx")
-    for vat_id, size in SIZES.items():
-        made.add(vat_id, size)
-    made.run("SET maintenance_work_mem = '2GB'; " + index, "VACUUM ANALYZE documents")
-    yield made
-    db.close_all()
-    cluster.drop(name)
+    with cluster.database(template) as name:
+        db.configure(Settings.from_environ({"DATABASE_URL": cluster.url(name)}))
+        db.connect()
+        with all_firms(reason="test"):
+            made = Library(cluster.url(name), {vat_id: open_office(vat_id, vat_id) for vat_id in SIZES})
+        [index] = [index.sql for index in Document._meta.indexes if "documents_content_embedding_idx" in index.sql]
+        made.run("DROP INDEX documents_content_embedding_idx")
+        for vat_id, size in SIZES.items():
+            made.add(vat_id, size)
+        made.run("SET maintenance_work_mem = '2GB'; " + index, "VACUUM ANALYZE documents")
+        yield made
+        db.close_all()
 
 
 def recall(library: Library, vat_id: str, **filters: Any) -> float:

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import redis
 
-from legal_store.config import settings
 from legal_store.errors import ConfigurationError, SessionConflictError, SessionGoneError, WrongUseError
 from legal_store.sessions import SessionManager
+from tests.conftest import set_variables
 
 SECRET = "a secret of at least thirty-two characters"
 PARTNER = {"userId": "123", "role": "Partner", "firmId": "firm-456"}
@@ -470,9 +470,7 @@ def test_a_session_shows_no_id_when_printed(sessions: SessionManager) -> None:
 
 
 def test_production_needs_a_secret(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LEGAL_STORE_ENV", "production")
-    monkeypatch.setenv("DATABASE_URL", "postgresql://u@h/d")
-    settings.cache_clear()
+    set_variables(monkeypatch, LEGAL_STORE_ENV="production", DATABASE_URL="postgresql://u@h/d")
     with pytest.raises(ConfigurationError, match="LEGAL_STORE_SESSION_SECRET is not set"):
         SessionManager(redis_url).create(PARTNER)
 

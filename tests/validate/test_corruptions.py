@@ -210,31 +210,26 @@ CORRUPTIONS = [
 @pytest.fixture(scope="module")
 def demo(cluster: Cluster, template: str) -> Iterator[str]:
     """The name of a database with the demo firm in it, for cloning."""
-    name = cluster.create(template)
-    db.configure(Settings.from_environ({"DATABASE_URL": cluster.url(name)}))
-    with db.connection_context(), all_firms(reason="test"):
-        seed(db, CHECKOUT / "seeds")
-    db.close_all()
-    yield name
-    cluster.drop(name)
+    with cluster.database(template) as name:
+        db.configure(Settings.from_environ({"DATABASE_URL": cluster.url(name)}))
+        with db.connection_context(), all_firms(reason="test"):
+            seed(db, CHECKOUT / "seeds")
+        db.close_all()
+        yield name
 
 
 @pytest.fixture(scope="module")
 def shared(cluster: Cluster, demo: str) -> Iterator[Any]:
     """A connection to a copy that stays healthy: what is done there is taken back."""
-    name = cluster.create(demo)
-    with closing(cluster.connect(name)) as connection:
+    with cluster.database(demo) as name, closing(cluster.connect(name)) as connection:
         yield connection
-    cluster.drop(name)
 
 
 @pytest.fixture
 def healthy(cluster: Cluster, demo: str) -> Iterator[Any]:
     """A connection to a fresh copy of the demo database."""
-    name = cluster.create(demo)
-    with closing(cluster.connect(name)) as connection:
+    with cluster.database(demo) as name, closing(cluster.connect(name)) as connection:
         yield connection
-    cluster.drop(name)
 
 
 def corrupt(connection: Any, statements: str) -> None:
