@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
+from legal_store.errors import MigrationError
 from legal_store.migrate.apply import Session, apply
 from legal_store.migrate.files import Migration
 from legal_store.migrate.ledger import create_ledger
@@ -25,7 +26,16 @@ def replay(connection: Any, migrations: Sequence[Migration]) -> None:
 
 
 def catalog_of(parameters: dict[str, Any], migrations: Sequence[Migration]) -> Catalog:
-    """Return the schema that `migrations` make, tried in a shadow database beside that of `parameters`."""
+    """Return the schema that `migrations` make, tried in a shadow database beside that of `parameters`.
+
+    Raises MigrationError where one cannot run there, for there are no rows.
+    """
     with shadow(parameters) as target, closing(connect(target)) as connection:
-        replay(connection, migrations)
+        try:
+            replay(connection, migrations)
+        except MigrationError as error:
+            raise MigrationError(
+                f"{error.message}\nThat was in a scratch database, which has no rows; yours was not touched.",
+                remedy="Correct the file, or adopt the database without comparing it, by --allow-drift.",
+            ) from error
         return read_catalog(connection)

@@ -14,7 +14,9 @@ from legal_store.migrate import deploy, history, status
 from legal_store.migrate.apply import Event
 from legal_store.migrate.budget import LockBudget
 from legal_store.migrate.corrections import baseline, plan_undo, reset, resolve, undo
+from legal_store.migrate.files import read_migrations
 from legal_store.migrate.plan import plan
+from legal_store.migrate.replay import catalog_of
 from tests.migrate.support import catalog, parameters, run, write
 
 OFF = "-- transaction: off\n"
@@ -242,6 +244,13 @@ def test_baseline_refuses_a_database_that_is_something_else(empty_database: Url,
     with pytest.raises(RefusedError, match=r"1 objects differ:\n  - column first.id differs"):
         baseline(parameters(empty_database), folder, "001_first", expected=expected)
     assert history(parameters(empty_database)) == []
+
+
+def test_a_migration_that_needs_rows_is_not_told_as_one_of_the_database(deployed: Url, folder: Path) -> None:
+    (folder / "004_rows.sql").write_text("DO $$ BEGIN ASSERT EXISTS (SELECT FROM first), 'no rows'; END $$;\n")
+    with pytest.raises(MigrationError, match=r"004_rows.*no rows.*\nThat was in a scratch database") as caught:
+        catalog_of(parameters(deployed), read_migrations(folder))
+    assert "--allow-drift" in str(caught.value) and "resolve" not in str(caught.value)
 
 
 def test_reset_starts_over_and_refuses_production(deployed: Url, folder: Path) -> None:
