@@ -53,7 +53,8 @@ def refusal(planned: TablePlan, error: psycopg2.Error) -> str:
     }
     where = "".join(f", {kind} {value}" for kind, value in told.items() if value)
     columns = [item.name for item in planned.masked]
-    return f"{table.name}: masking it ends with {what} ({error.pgcode}{where}); {_chosen(planned, columns)}"
+    reason = error.pgcode or error  # without a code, the driver refused it, and names types only
+    return f"{table.name}: masking it ends with {what} ({reason}{where}); {_chosen(planned, columns)}"
 
 
 def collision(planned: TablePlan, key: UniqueKey) -> str:
