@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,10 +49,8 @@ class Migration(NamedTuple):
     @property
     def sql_parts(self) -> SqlParts:
         """The halves of an SQL file. Raises MigrationError as split_sql() does, with the file's name."""
-        try:
+        with told_with_file(self.path):
             return split_sql(self.text)
-        except MigrationError as error:
-            raise MigrationError(f"{self.path.name}: {error.message}", remedy=error.remedy) from None
 
     @property
     def normalized_checksum(self) -> str:
@@ -122,6 +121,15 @@ def find(name: str, among: Iterable[str]) -> str:
 def normalized_checksum(text: str, *, python: bool) -> str:
     """Return the SHA-256 of what a formatter cannot change: tokens without comments and white space."""
     return hashlib.sha256((_python_tokens(text) if python else _sql_tokens(text)).encode()).hexdigest()
+
+
+@contextmanager
+def told_with_file(path: Path) -> Iterator[None]:
+    """Put the name of the file before what a MigrationError within says."""
+    try:
+        yield
+    except MigrationError as error:
+        raise MigrationError(f"{path.name}: {error.message}", remedy=error.remedy) from None
 
 
 def split_sql(text: str) -> SqlParts:

@@ -15,27 +15,32 @@ from legal_store.migrate.shadow import shadow
 from legal_store.schema.catalog import Catalog, read_catalog
 
 
-def replay(connection: Any, migrations: Sequence[Migration]) -> None:
-    """Apply `migrations` to the scratch database of `connection` (autocommitting). Raises MigrationError."""
+def replay(
+    connection: Any, migrations: Sequence[Migration], *, remedy: str = "Correct the file and run the command again."
+) -> None:
+    """Apply `migrations` to the scratch database of `connection` (autocommitting).
+
+    Raises MigrationError, with `remedy`, where one cannot run there, for there are no rows.
+    """
     with connection.cursor() as cursor:
         create_ledger(cursor)
     session = Session(connection)
     session.keep_catalog = False
-    for migration in migrations:
-        apply(session, migration)
+    try:
+        for migration in migrations:
+            apply(session, migration)
+    except MigrationError as error:
+        raise MigrationError(
+            f"{error.message}\nThat was in a scratch database, which has no rows; yours was not touched.", remedy=remedy
+        ) from error
 
 
 def catalog_of(parameters: dict[str, Any], migrations: Sequence[Migration]) -> Catalog:
     """Return the schema that `migrations` make, tried in a shadow database beside that of `parameters`.
 
-    Raises MigrationError where one cannot run there, for there are no rows.
+    Raises MigrationError as replay() does.
     """
     with shadow(parameters) as target, closing(connect(target)) as connection:
-        try:
-            replay(connection, migrations)
-        except MigrationError as error:
-            raise MigrationError(
-                f"{error.message}\nThat was in a scratch database, which has no rows; yours was not touched.",
-                remedy="Correct the file, or adopt the database without comparing it, by --allow-drift.",
-            ) from error
+        remedy = "Correct the file, or adopt the database without comparing it, by --allow-drift."
+        replay(connection, migrations, remedy=remedy)
         return read_catalog(connection)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from legal_store.errors import MigrationError
-from legal_store.migrate.files import Migration, SqlPart
+from legal_store.migrate.files import Migration, SqlPart, told_with_file
 from legal_store.migrate.statements import Statement, leading_words, normalized, split_statements
 
 _TRANSACTION_CONTROL = frozenset({"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE"})
@@ -93,10 +93,8 @@ def _step(statement: Statement, first_line: int) -> Step:
 
 
 def _sql_script(migration: Migration, part: SqlPart) -> Script:
-    try:
+    with told_with_file(migration.path):
         steps = sql_steps(part.text, first_line=part.first_line)
-    except MigrationError as error:
-        raise MigrationError(f"{migration.path.name}: {error.message}", remedy=error.remedy) from None
     _refuse_what_only_psql_can(migration, steps)
     return Script(migration, steps)
 

@@ -251,6 +251,10 @@ def test_a_migration_that_needs_rows_is_not_told_as_one_of_the_database(deployed
     with pytest.raises(MigrationError, match=r"004_rows.*no rows.*\nThat was in a scratch database") as caught:
         catalog_of(parameters(deployed), read_migrations(folder))
     assert "--allow-drift" in str(caught.value) and "resolve" not in str(caught.value)
+    run(deployed, "INSERT INTO first VALUES (1)")
+    assert deploy(parameters(deployed), folder).applied == ["004_rows"]
+    with pytest.raises(MigrationError, match=r"scratch database, which has no rows; yours was not touched\. Correct"):
+        plan(parameters(deployed), folder)
 
 
 def test_reset_starts_over_and_refuses_production(deployed: Url, folder: Path) -> None:
