@@ -29,7 +29,7 @@ def deal(cursor: Any, planned: TablePlan) -> None:
                 sql.SQL(
                     "CREATE TEMP TABLE {name} ON COMMIT DROP AS {query};"
                     " ALTER TABLE pg_temp.{name} ADD PRIMARY KEY (row); ANALYZE pg_temp.{name}"
-                ).format(name=_dealt_table(item, planned.table), query=item.strategy.deal(item.use))
+                ).format(name=_dealt_table(item, planned.table), query=item.strategy.deal(item.use, planned.table))
             )
 
 
@@ -45,7 +45,7 @@ def convert(cursor: Any, planned: TablePlan, entities: Entities, rows: int | Non
 
     Rows that stay as they are (empty JSON, texts without a name) are not stored, and empty values are not even read.
     """
-    items = [item for item in planned.masked if item.strategy.convert is not None]
+    items = planned.by_python
     if not items:
         return False
     name = _converted_table(planned.table)
@@ -87,7 +87,7 @@ def converted(item: Masked, table: Table) -> sql.Composable:
 
 def anything_to_convert(cursor: Any, planned: TablePlan) -> bool:
     """Say whether Python has to look at any value of the table."""
-    items = [item for item in planned.masked if item.strategy.convert is not None]
+    items = planned.by_python
     if not items:
         return False
     cursor.execute(sql.SQL("SELECT EXISTS (SELECT FROM {} AS t WHERE {})").format(planned.table.rows, _filled(items)))
@@ -100,6 +100,7 @@ def readable(item: Masked) -> sql.Composable:
 
 
 def firm_of(table: Table) -> sql.Composable:
+    """Return the expression of the firm that a row `t` belongs to; NULL where it belongs to none."""
     for column in ("firm_id", "id"):
         if column in table.columns and (column == "firm_id" or table.name == "firms"):
             return sql.Identifier("t", column)
@@ -144,9 +145,13 @@ def _converted_table(table: Table) -> sql.Identifier:
 
 
 def _dealt_table(item: Masked, table: Table) -> sql.Identifier:
-    return sql.Identifier(f"dealt_{table.oid}_{list(table.columns).index(item.name)}")
+    return sql.Identifier(f"dealt_{table.oid}_{_number(table, item)}")
 
 
 def _place(table: Table, item: Masked) -> sql.Identifier:
     """Return the column of the temporary table; a name of its own, because a table may have columns of any name."""
-    return sql.Identifier(f"value_{list(table.columns).index(item.name)}")
+    return sql.Identifier(f"value_{_number(table, item)}")
+
+
+def _number(table: Table, item: Masked) -> int:
+    return list(table.columns).index(item.name)

@@ -12,6 +12,7 @@ from typing import Any
 
 from psycopg2 import sql
 
+from legal_store.anonymize.catalog import Table
 from legal_store.anonymize.key import ROW_NUMBER
 from legal_store.anonymize.strategy import INTEGERS, Use
 from legal_store.anonymize.vocabulary import LOREM
@@ -153,7 +154,7 @@ def logged_traces(use: Use) -> tuple[tuple[sql.Composable, bool], ...]:
     )
 
 
-def shuffle(use: Use) -> sql.Composable:
+def shuffle(use: Use, table: Table) -> sql.Composable:
     # only rows that have a value take part, so that what is NULL stays NULL and the set of values is the same
     return sql.SQL(
         "SELECT row, value FROM"
@@ -161,7 +162,7 @@ def shuffle(use: Use) -> sql.Composable:
         " JOIN"
         " (SELECT {c} AS value, row_number() OVER (ORDER BY random()) AS n FROM {t} WHERE {c} IS NOT NULL) AS givers"
         " USING (n)"
-    ).format(t=use.rows, c=sql.Identifier(use.column.name))
+    ).format(t=table.rows, c=sql.Identifier(use.column.name))
 
 
 def extension(use: Use) -> sql.Composable:

@@ -159,7 +159,7 @@ def _update(
     """Change the table, or its first `rows`; return how many rows were changed."""
     deal(cursor, planned)
     any_converted = convert(cursor, planned, entities, rows)
-    if not any_converted and all(item.strategy.convert for item in planned.masked):
+    if not any_converted and len(planned.by_python) == len(planned.masked):
         return 0
     cursor.execute(COUNT_FROM_ONE)
     cursor.execute(update_statement(planned, rows, with_converted=any_converted) + returning)

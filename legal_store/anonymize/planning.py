@@ -32,6 +32,11 @@ class TablePlan(NamedTuple):
     table: Table
     masked: tuple[Masked, ...]
 
+    @property
+    def by_python(self) -> list[Masked]:
+        """The columns whose values Python converts, one by one."""
+        return [item for item in self.masked if item.strategy.convert is not None]
+
 
 class Plan(NamedTuple):
     """All tables in order of their names, and the materialized views that follow from them."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg2 import sql
 
-from legal_store.anonymize.catalog import Column
+from legal_store.anonymize.catalog import Column, Table
 
 if TYPE_CHECKING:
     from legal_store.anonymize.entities import Entities
@@ -30,11 +30,6 @@ class Use(NamedTuple):
     @property
     def value(self) -> sql.Composable:
         return sql.Identifier("t", self.column.name)
-
-    @property
-    def rows(self) -> sql.Composable:
-        """The rows of the column's table, without those of tables that inherit from it."""
-        return sql.SQL("ONLY {}").format(sql.Identifier(*self.column.table.split(".", 1)))
 
 
 class Strategy(NamedTuple):
@@ -62,7 +57,7 @@ class Strategy(NamedTuple):
     may_be_null: bool = False
     keeps_values: bool = False
     longest: Callable[[Use], int | None] = lambda use: None
-    deal: Callable[[Use], sql.Composable] | None = None
+    deal: Callable[[Use, Table], sql.Composable] | None = None
     words: Callable[[dict[str, Any]], str] = lambda options: ""
     pool: bool = False
     traces: Callable[[Use], tuple[tuple[sql.Composable, bool], ...]] | None = None

@@ -255,22 +255,29 @@ def no_text(value: str, *given: object) -> object:
 
 
 @pytest.mark.parametrize(
-    ("convert", "message"),
+    ("convert", "error", "message"),
     [
-        (raising, r"value of case_actors\.notes \(free_text\) could not be converted \(KeyError\)\. Everything"),
+        (
+            raising,
+            OperationFailedError,
+            r"^A value of case_actors\.notes \(free_text\) could not be converted \(KeyError\)\."
+            r" Everything was rolled back\. Correct the strategy;"
+            r" `invoke --debug anonymize` shows where, and may show the value\.$",
+        ),
         (
             no_text,
+            RulesError,
             r"case_actors: masking it ends with programming error \(can't adapt type 'object'\); masked there: .*notes",
         ),
     ],
 )
 def test_a_strategy_that_is_broken_is_named_and_the_value_is_not(
-    demo: Any, rules: Rules, monkeypatch: pytest.MonkeyPatch, convert: Any, message: str
+    demo: Any, rules: Rules, monkeypatch: pytest.MonkeyPatch, convert: Any, error: type, message: str
 ) -> None:
     run(demo, "UPDATE case_actors SET notes = 'Trandafirescu'")
     known = {**strategies(), "free_text": strategies()["free_text"]._replace(convert=convert)}
     monkeypatch.setattr(planning, "strategies", lambda: known)
-    with pytest.raises((OperationFailedError, RulesError), match=message) as caught:
+    with pytest.raises(error, match=message) as caught:
         anonymize(demo, rules, new_key())
     assert "Trandafirescu" not in str(caught.value)
 
