@@ -183,7 +183,10 @@ def calibrate(
     if json:
         print_json(report)
         return
-    rows = [(m.ef_search, m.overfetch, f"{m.recall:.4f}", f"{m.milliseconds:.2f}") for m in report.measured]
-    print_table(f"Index at {report.documents} documents", ("ef_search", "overfetch", "recall@10", "ms"), rows)
+    rows = [(m.ef_search, m.overfetch, m.fewest, f"{m.recall:.4f}", f"{m.milliseconds:.2f}") for m in report.measured]
+    columns = ("ef_search", "overfetch", "used from documents", "recall@10", "ms")
+    print_table(f"Index at {report.documents} documents", columns, rows)
     print(f"Exact: {report.costs.exact_row_us:.1f} us for each document. Chosen: ef_search {report.costs.ef_search}; "
           f"up to {report.exact_limit} documents are compared, more go through the index.")  # fmt: skip
+    if not report.sure:
+        say(f"No breadth is sure to reach a recall of {recall}; the best is used. More --samples may show one.")

@@ -25,18 +25,28 @@ LEAST_DOCUMENTS = 100
 BREADTHS = ((40, 0), (40, 30), (100, 30), (200, 60), (400, 100), (1000, 200))
 _ALWAYS_EXACT, _ALWAYS_INDEX = 1e-9, 1e12
 
+Progress = Callable[[str], None]
+
 
 class Measured(NamedTuple):
-    """One way through the index: its recall@10 beside exact search, and the median time of a search."""
+    """One breadth of walks through the index: the median time of a search in the largest firm, and its recall@10.
+
+    `recall` is the lower of two, beside exact search: that in the largest firm, and that among the `fewest` documents
+    for which a walk of this breadth would be the way.
+    """
 
     ef_search: int
     overfetch: int
     recall: float
     milliseconds: float
+    fewest: int
 
 
 class CalibrationReport(NamedTuple):
-    """What was measured on the firm with the most embeddings, and what follows from it."""
+    """What was measured on the firm with the most embeddings, and what follows from it.
+
+    `sure` says whether the recall that was asked for is reached with a confidence of 95 %.
+    """
 
     firm_id: uuid.UUID
     documents: int
@@ -44,22 +54,21 @@ class CalibrationReport(NamedTuple):
     measured: list[Measured]
     costs: Costs
     recall: float
+    sure: bool
     exact_limit: int
     stored: bool
 
 
 def calibrate(
-    *,
-    samples: int = 50,
-    least_recall: float = 0.98,
-    store: bool = True,
-    progress: Callable[[str], None] = lambda message: None,
+    *, samples: int = 50, least_recall: float = 0.98, store: bool = True, progress: Progress = lambda message: None
 ) -> CalibrationReport:
-    """Measure exact search and index, with `samples` queries each in two firms, and store the costs.
+    """Measure exact search and index, with `samples` queries for each set of documents, and store the costs.
 
-    The firms are the largest one and the smallest for which the index is walked.
+    Times are taken in the largest firm. Recall is measured there and where it is hardest: among the fewest documents
+    for which the index would be walked, of all that a search without filters, or with one for a case, a type or a
+    status, looks among. Which these are follows from the costs, so that each breadth of a walk has its own.
 
-    Every search of every process uses them within a minute. Chosen is the narrowest walk through the index whose
+    Every search of every process uses the costs within a minute. Chosen is the narrowest walk through the index whose
     recall@10 is `least_recall` with a confidence of 95 %, or the best there is. Needs the rights of the schema's
     owner. Raises SearchInputError when fewer than 100 documents of one firm have embeddings, when there is no index,
     or when so few samples could not show that recall.
@@ -68,20 +77,27 @@ def calibrate(
     known = server()
     if not known.indexed:
         raise SearchInputError("There is no cosine HNSW index to measure.", remedy="Run `invoke migrate.deploy`.")
-    largest, *others = (_exact(known, one, progress) for one in _samples(known, samples))
-    measured = []
-    for ef_search, overfetch in BREADTHS:
-        progress(f"index with ef_search {ef_search}")
-        measured.append(_measure(known, [largest, *others], ef_search, overfetch))
-        if _is_shown(measured[-1], samples, least_recall) and len(measured) > 2:
-            break
-    chosen = next(
-        (one for one in measured if _is_shown(one, samples, least_recall)), max(measured, key=lambda one: one.recall)
-    )
-    firm_id, count, exact_ms = largest.firm_id, largest.documents, largest.milliseconds
-    costs = _costs(exact_ms, count, measured, chosen)
+    sets = _sets(least=max(samples, LEAST_DOCUMENTS))
+    largest = _sample(known, _largest_firm(sets), samples, progress)
+    walks = [_walk(known, largest, *breadth, progress) for breadth in BREADTHS]
+    costs = _costs(largest, walks)
+    measured = [
+        _where_it_is_hardest(known, sets, walk, its_costs, samples, progress)
+        for walk, its_costs in zip(walks, costs, strict=True)
+    ]
+    sure = [one for one in measured if least_that_is_sure(one.recall, samples * WANTED) >= least_recall]
+    chosen = sure[0] if sure else max(measured, key=lambda one: one.recall)
+    its_costs = costs[measured.index(chosen)]
     report = CalibrationReport(
-        firm_id, count, exact_ms, measured, costs, chosen.recall, exact_limit(costs, known.documents, WANTED), store
+        firm_id=largest.documents.firm_id,
+        documents=largest.documents.size,
+        exact_milliseconds=largest.milliseconds,
+        measured=measured,
+        costs=its_costs,
+        recall=chosen.recall,
+        sure=bool(sure),
+        exact_limit=exact_limit(its_costs, known.documents, WANTED),
+        stored=store,
     )
     if store:
         _store(report)
@@ -99,10 +115,6 @@ def least_that_is_sure(share: float, trials: int) -> float:
     return (middle - spread) / (1 + z * z / trials)
 
 
-def _is_shown(one: Measured, samples: int, least_recall: float) -> bool:
-    return least_that_is_sure(one.recall, samples * WANTED) >= least_recall
-
-
 def _check_samples(samples: int, least_recall: float) -> None:
     if not 0 < least_recall < 1:
         raise SearchInputError(f"A recall of {least_recall} cannot be asked for.", remedy="Give one between 0 and 1.")
@@ -113,42 +125,62 @@ def _check_samples(samples: int, least_recall: float) -> None:
         )
 
 
-class _Sample(NamedTuple):
-    """A firm, queries near its documents, and, once searched exactly, what is right and how long that took."""
+class _Documents(NamedTuple):
+    """Documents with embeddings that a search looks among: a firm's, or those of them that pass one filter."""
 
     firm_id: uuid.UUID
-    documents: int
+    filters: Filters
+    size: int
+
+
+class _Sample(NamedTuple):
+    """Queries near documents, what is right for each, and the median time of an exact search."""
+
+    documents: _Documents
     queries: list[str]
-    right: Sequence[set[Any]] = ()
-    milliseconds: float = 0.0
+    right: Sequence[set[Any]]
+    milliseconds: float
 
 
-def _samples(known: Server, samples: int) -> list[_Sample]:
-    """Return the largest firm and the smallest for which the index is walked: the smaller its share, the harder."""
-    with all_firms(reason="search.calibrate looks for the firms with embeddings"):
-        firms = db.execute_sql(
-            "SELECT firm_id, count(*) FROM documents WHERE content_embedding IS NOT NULL "
-            "GROUP BY firm_id ORDER BY 2 DESC, 1"
+def _sets(least: int) -> list[_Documents]:
+    """Return the sets of at least so many documents, the smallest first."""
+    with all_firms(reason="search.calibrate counts documents with embeddings"):
+        counted = db.execute_sql(
+            "SELECT firm_id, case_id, document_type, status, count(*) FROM documents "
+            "WHERE content_embedding IS NOT NULL "
+            "GROUP BY GROUPING SETS ((firm_id), (firm_id, case_id), (firm_id, document_type), (firm_id, status)) "
+            "ORDER BY count(*), firm_id, case_id, document_type, status"
         ).fetchall()
-        large = [found for found in firms if found[1] >= LEAST_DOCUMENTS]
-        if not large:
-            raise SearchInputError(
-                f"The largest firm has {firms[0][1] if firms else 0} documents with embeddings; {LEAST_DOCUMENTS} "
-                "are needed to measure.",
-                remedy="Run `invoke search.embed`, or calibrate where the data is.",
-            )
-        limit = exact_limit(known.costs, known.documents, WANTED)
-        walked = [found for found in large if found[1] > limit]
-        chosen = dict.fromkeys((large[0], *walked[-1:]))
-        return [_Sample(firm_id, count, _queries(firm_id, samples)) for firm_id, count in chosen]
+    most = counted[-1][-1] if counted else 0
+    if most < least:
+        raise SearchInputError(
+            f"The largest firm has {most} documents with embeddings; {least} are needed to measure.",
+            remedy="Run `invoke search.embed`, or calibrate where the data is.",
+        )
+    return [_Documents(firm_id, Filters(*filters), count) for firm_id, *filters, count in counted if count >= least]
 
 
-def _queries(firm_id: uuid.UUID, samples: int) -> list[str]:
-    vectors = db.execute_sql(
-        "SELECT content_embedding::text FROM documents WHERE firm_id = %s AND content_embedding IS NOT NULL "
-        "ORDER BY md5(id::text) LIMIT %s",
-        [firm_id, samples],
-    ).fetchall()
+def _largest_firm(sets: list[_Documents]) -> _Documents:
+    return [one for one in sets if one.filters == Filters()][-1]
+
+
+def _sample(known: Server, documents: _Documents, samples: int, progress: Progress) -> _Sample:
+    progress(f"exact search over {documents.size} documents")
+    queries = _queries(documents, samples)
+    always_exact = known._replace(costs=known.costs._replace(exact_row_us=_ALWAYS_EXACT))
+    times, right = _timed(always_exact, documents, queries)
+    return _Sample(documents, queries, right, statistics.median(times))
+
+
+def _queries(documents: _Documents, samples: int) -> list[str]:
+    case, document_type, status, *_ = documents.filters
+    with all_firms(reason="search.calibrate takes documents as queries"):
+        vectors = db.execute_sql(
+            "SELECT content_embedding::text FROM documents WHERE firm_id = %s AND content_embedding IS NOT NULL "
+            "AND coalesce(case_id = %s, true) AND coalesce(document_type = %s, true) AND coalesce(status = %s, true) "
+            "ORDER BY md5(id::text) LIMIT %s",
+            [documents.firm_id, case, document_type, status, samples],
+        ).fetchall()
     source = random.Random(1)  # noqa: S311  (no secret)
     return [_beside(json.loads(vector), source) for (vector,) in vectors]
 
@@ -163,50 +195,55 @@ def _beside(vector: list[float], source: random.Random) -> str:
     return checked_vector([0.9 * v / length + 0.436 * n / noise_length for v, n in zip(vector, noise, strict=True)])
 
 
-def _exact(known: Server, sample: _Sample, progress: Callable[[str], None]) -> _Sample:
-    progress(f"exact search over {sample.documents} documents")
-    times, right = _timed(known._replace(costs=known.costs._replace(exact_row_us=_ALWAYS_EXACT)), sample)
-    return sample._replace(right=right, milliseconds=statistics.median(times))
-
-
-def _measure(known: Server, samples: list[_Sample], ef_search: int, overfetch: int) -> Measured:
-    """Return the lowest recall of all samples, and the time of the first."""
+def _walk(known: Server, sample: _Sample, ef_search: int, overfetch: int, progress: Progress) -> Measured:
+    progress(f"index with ef_search {ef_search}")
     costs = known.costs._replace(exact_row_us=_ALWAYS_INDEX, ef_search=ef_search, overfetch=overfetch)
-    timed = [_timed(known._replace(costs=costs), sample) for sample in samples]
-    recall = min(_recall(found, sample.right) for (_, found), sample in zip(timed, samples, strict=True))
-    return Measured(ef_search, overfetch, recall, statistics.median(timed[0][0]))
+    times, found = _timed(known._replace(costs=costs), sample.documents, sample.queries)
+    recall = statistics.mean(len(one & best) / len(best) for one, best in zip(found, sample.right, strict=True))
+    return Measured(ef_search, overfetch, recall, statistics.median(times), sample.documents.size)
 
 
-def _recall(found: list[set[Any]], right: Sequence[set[Any]]) -> float:
-    return statistics.mean(len(one & best) / max(1, len(best)) for one, best in zip(found, right, strict=True))
+def _timed(known: Server, documents: _Documents, queries: list[str]) -> tuple[list[float], list[set[Any]]]:
+    def search(query: str) -> set[Any]:
+        return set(nearest_ids(known, query, documents.filters, WANTED, timeout_ms=0))
 
-
-def _timed(known: Server, sample: _Sample) -> tuple[list[float], list[set[Any]]]:
     times, found = [], []
-    with firm(sample.firm_id):
-        _search(known, sample.queries[0])  # warms the cache
-        for query in sample.queries:
+    with firm(documents.firm_id):
+        search(queries[0])  # warms the cache
+        for query in queries:
             began = time.perf_counter()
-            ids = _search(known, query)
+            found.append(search(query))
             times.append((time.perf_counter() - began) * 1000)
-            found.append(set(ids))
     return times, found
 
 
-def _search(known: Server, query: str) -> list[Any]:
-    return nearest_ids(known, query, Filters(), WANTED, timeout_ms=0)
-
-
-def _costs(exact_ms: float, count: int, measured: list[Measured], chosen: Measured) -> Costs:
-    first, last = measured[0], measured[-1]
+def _costs(largest: _Sample, walks: list[Measured]) -> list[Costs]:
+    """Return what searching costs with each breadth of a walk."""
+    first, last = walks[0], walks[-1]
     slope = 1000 * (last.milliseconds - first.milliseconds) / (last.ef_search - first.ef_search)
-    return Costs(
-        exact_row_us=1000 * exact_ms / count,
-        index_start_us=1000 * chosen.milliseconds,
-        index_row_us=max(1.0, slope),
-        ef_search=chosen.ef_search,
-        overfetch=chosen.overfetch,
-    )
+    return [
+        Costs(
+            exact_row_us=1000 * largest.milliseconds / largest.documents.size,
+            index_start_us=1000 * walk.milliseconds,
+            index_row_us=max(1.0, slope),
+            ef_search=walk.ef_search,
+            overfetch=walk.overfetch,
+        )
+        for walk in walks
+    ]
+
+
+def _where_it_is_hardest(
+    known: Server, sets: list[_Documents], walk: Measured, costs: Costs, samples: int, progress: Progress
+) -> Measured:
+    """Return the walk with its recall among the fewest documents for which, at these costs, the index is walked."""
+    limit = exact_limit(costs, known.documents, WANTED)
+    fewest = next((one for one in sets if one.size > limit), None)
+    if fewest is None:
+        return walk
+    sample = _sample(known, fewest, samples, progress)
+    again = _walk(known, sample, walk.ef_search, walk.overfetch, progress)
+    return walk._replace(recall=min(walk.recall, again.recall), fewest=fewest.size)
 
 
 def _store(report: CalibrationReport) -> None:
