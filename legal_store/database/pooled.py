@@ -67,7 +67,11 @@ class PooledConnection(ScopedConnection):
     pool: Pool
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
+        try:
+            super().__init__(*arguments, **options)
+        except BaseException:
+            super().close()  # the pool keeps the error, and that this frame: the server would wait for us
+            raise
         self.cursor_factory = PooledCursor
         self.autocommit = True
         self.opened_at = self.last_used = self.borrowed_at = monotonic()

@@ -16,6 +16,7 @@ import psycopg2
 import pytest
 
 from legal_store import embedded
+from legal_store.config import Url
 from legal_store.database import Database
 from legal_store.errors import LegalStoreError, ServerUnavailableError
 from tests.conftest import Cluster
@@ -50,6 +51,15 @@ def test_a_refused_connection_fails_at_once_and_service_resumes(
         return False
 
     eventually(resumed)
+
+
+def test_a_failed_attempt_keeps_no_socket_open(pooled: MakeDatabase, proxy: TcpProxy, database_url: Url) -> None:
+    """The server would wait for it, by default for a minute, also when it is told to stop."""
+    database = pooled(through(proxy, database_url, sslmode="require"))  # which this server does not offer
+    with pytest.raises(ServerUnavailableError, match="TLS"):
+        database.connect()
+    assert proxy.accepted == 1
+    eventually(lambda: proxy.open_links == 0, within=2)
 
 
 def test_a_connection_cut_at_any_byte_of_its_opening_is_one_clear_error(
