@@ -64,4 +64,4 @@ class Strategy(NamedTuple):
     problem: Callable[[Use], str] = lambda use: ""
 
     def fits(self, kind: str) -> bool:
-        return self.kinds == ANY or kind in self.kinds or ("array" in self.kinds and kind.endswith("[]"))
+        return self.kinds == ANY or kind in self.kinds

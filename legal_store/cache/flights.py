@@ -13,6 +13,7 @@ class Flight:
 
     def __init__(self) -> None:
         self.landed = threading.Event()
+        self.leader = threading.get_ident()
         self.error: BaseException | None = None
         self.unstored: list[Any] = []
 

@@ -17,6 +17,7 @@ from legal_store.cache.flights import Flight, Flights
 from legal_store.cache.keys import Place
 from legal_store.cache.metrics import Metrics
 from legal_store.cache.store import AwayError, Begun, Store
+from legal_store.errors import WrongUseError
 from legal_store.keyvalue import codec
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.1  # seconds between two looks at a key that another process loads
@@ -144,6 +145,11 @@ class Loading:
         with self.flights.board(self.place.value) as (flight, leads):
             if leads:
                 return self._led(flight, lead)
+        if flight.leader == threading.get_ident():
+            raise WrongUseError(
+                f"The loader of a cached {self.place.entity} asks the cache for the same key: it would wait for itself.",
+                remedy="Let it read from where the value comes from.",
+            )
         if not flight.wait(self.policy.load_limit):
             return _NOTHING
         if flight.error is not None:

@@ -192,6 +192,15 @@ def test_an_error_of_the_loader_reaches_everybody_who_waits_and_is_not_kept(
     assert cache.get_or_load("case:1", lambda: "found") == "found"
 
 
+def test_a_loader_that_asks_for_its_own_key_is_an_error_at_once(cache: CacheManager) -> None:
+    def load() -> Any:
+        return cache.get_or_load("case:1", load, load_limit=60)
+
+    with pytest.raises(WrongUseError, match="loader of a cached case asks the cache for the same key"):
+        load()
+    assert cache.get_or_load("case:1", lambda: "found") == "found"
+
+
 def test_a_stale_value_is_served_while_a_new_one_loads_in_the_background(cache: CacheManager) -> None:
     loaded = threading.Event()
 

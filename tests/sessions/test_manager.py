@@ -347,6 +347,13 @@ def test_a_session_under_a_chosen_id_goes_to_another_user_by_set_only(sessions: 
     assert not sessions.exists("chosen")
 
 
+@pytest.mark.parametrize("data", [None, "userId", [("userId", 1)]])
+def test_the_data_of_a_session_are_a_mapping(sessions: SessionManager, data: Any) -> None:
+    for begin in (sessions.create, lambda data: sessions.set("chosen", data)):
+        with pytest.raises(WrongUseError, match=f"a mapping, not {type(data).__name__}"):
+            begin(data)
+
+
 def test_a_user_named_twice_must_be_the_same(sessions: SessionManager) -> None:
     assert sessions.create(PARTNER, user_id=123)
     with pytest.raises(WrongUseError, match="'123' as userId, the call names '9'"):
