@@ -147,7 +147,7 @@ class Loading:
                 return self._led(flight, lead)
         if flight.leader == threading.get_ident():
             raise WrongUseError(
-                f"The loader of a cached {self.place.entity} asks the cache for the same key: it would wait for itself.",
+                f"The loader of a cached {self.place.entity} asks the cache for that key: it would wait for itself.",
                 remedy="Let it read from where the value comes from.",
             )
         if not flight.wait(self.policy.load_limit):

@@ -230,7 +230,7 @@ def _run(
     except psycopg2.Error as error:
         if not wrap_errors or error.pgcode == _LOCK_NOT_AVAILABLE:
             raise
-        raise _whole_failure(script, number, error) from error
+        raise failure(script, number, error) from error
     session.observe(event._replace(moment="stepped"))
 
 
@@ -275,7 +275,8 @@ def _refuse_changed_steps(script: Script, known: dict[int, StepRecord]) -> None:
             )
 
 
-def _whole_failure(script: Script, number: int, error: Any) -> MigrationError:
+def failure(script: Script, number: int, error: psycopg2.Error) -> MigrationError:
+    """Return what to raise where one statement of a transaction failed."""
     return MigrationError(
         f"Migration {_place(script, number)} failed: {_words(error)}",
         remedy="Nothing of it was kept; correct the cause and run the command again.",

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 import psycopg2
 
+from legal_store.migrate.apply import failure
 from legal_store.migrate.files import Migration, read_migrations
 from legal_store.migrate.history import compare, refuse_unsound
 from legal_store.migrate.ledger import read_attempts
 from legal_store.migrate.lint import Facts, lint_migrations
-from legal_store.migrate.replay import replay
+from legal_store.migrate.replay import in_scratch, replay
 from legal_store.migrate.sessions import connect
 from legal_store.migrate.shadow import shadow
 from legal_store.migrate.statements import leading_words
@@ -110,8 +111,11 @@ def _plan_one(connection: Any, migration: Migration, sizes: dict[str, tuple[int,
         script = up_script(migration, connection)
         before = _files(cursor)
         planned = []
-        for step in script.steps:
-            observed = _observe(cursor, step, before)
+        for number, step in enumerate(script.steps, start=1):
+            try:
+                observed = _observe(cursor, step, before)
+            except psycopg2.Error as error:
+                raise in_scratch(failure(script, number, error)) from error
             planned.append(_describe(migration, step, observed, sizes))
             cursor.execute("COMMIT")
             cursor.execute("BEGIN")

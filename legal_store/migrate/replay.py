@@ -14,10 +14,10 @@ from legal_store.migrate.sessions import connect
 from legal_store.migrate.shadow import shadow
 from legal_store.schema.catalog import Catalog, read_catalog
 
+CORRECT = "Correct the file and run the command again."
 
-def replay(
-    connection: Any, migrations: Sequence[Migration], *, remedy: str = "Correct the file and run the command again."
-) -> None:
+
+def replay(connection: Any, migrations: Sequence[Migration], *, remedy: str = CORRECT) -> None:
     """Apply `migrations` to the scratch database of `connection` (autocommitting).
 
     Raises MigrationError, with `remedy`, where one cannot run there, for there are no rows.
@@ -30,9 +30,14 @@ def replay(
         for migration in migrations:
             apply(session, migration)
     except MigrationError as error:
-        raise MigrationError(
-            f"{error.message}\nThat was in a scratch database, which has no rows; yours was not touched.", remedy=remedy
-        ) from error
+        raise in_scratch(error, remedy) from error
+
+
+def in_scratch(error: MigrationError, remedy: str = CORRECT) -> MigrationError:
+    """Return the error as that of a migration which was only tried."""
+    return MigrationError(
+        f"{error.message}\nThat was in a scratch database, which has no rows; yours was not touched.", remedy=remedy
+    )
 
 
 def catalog_of(parameters: dict[str, Any], migrations: Sequence[Migration]) -> Catalog:

@@ -74,7 +74,8 @@ def owners_of(data: Mapping[str, Any], user_id: Any = None, firm_id: Any = None)
     """
     if not isinstance(data, Mapping):
         raise WrongUseError(
-            f"The data of a session are a mapping, not {type(data).__name__}.", remedy="Give a dict, which may be empty."
+            f"The data of a session are a mapping, not {type(data).__name__}.",
+            remedy="Give a dict, which may be empty.",
         )
     return Owners(_owner(data, USER_NAMES, user_id), _owner(data, FIRM_NAMES, firm_id))
 

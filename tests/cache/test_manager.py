@@ -196,7 +196,7 @@ def test_a_loader_that_asks_for_its_own_key_is_an_error_at_once(cache: CacheMana
     def load() -> Any:
         return cache.get_or_load("case:1", load, load_limit=60)
 
-    with pytest.raises(WrongUseError, match="loader of a cached case asks the cache for the same key"):
+    with pytest.raises(WrongUseError, match="loader of a cached case asks the cache for that key"):
         load()
     assert cache.get_or_load("case:1", lambda: "found") == "found"
 

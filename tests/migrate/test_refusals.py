@@ -366,6 +366,15 @@ def test_plan_refuses_what_deploy_would_and_shows_the_rest_of_an_interrupted_one
     assert [statement.line for statement in plan(parameters(deployed), folder).statements] == [3, 4]
 
 
+@pytest.mark.parametrize("head", ["", STEPWISE.format("")])
+def test_plan_says_where_a_pending_migration_would_fail(deployed: Url, folder: Path, head: str) -> None:
+    write(folder, a003_third=f"{head}SELECT 1;\nSELECT 1 / 0;\n")
+    with pytest.raises(MigrationError, match=r"003_third \(statement \d, line \d\) failed: division by zero") as caught:
+        plan(parameters(deployed), folder)
+    assert "in a scratch database" in str(caught.value)
+    assert [attempt.name for attempt in history(parameters(deployed))][-1] == "002_second"
+
+
 def test_transaction_control_psql_commands_and_copy_data_are_refused(empty_database: Url, tmp_path: Path) -> None:
     for number, (text, message) in enumerate(
         (
