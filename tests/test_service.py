@@ -44,7 +44,10 @@ def test_without_a_url_it_finds_the_embedded_server_and_takes_the_role_of_servic
 def test_without_a_server_the_error_says_how_to_start_one(tmp_path: Path) -> None:
     finished = ask(tmp_path)
     assert finished.returncode == 1
-    assert "ConfigurationError: DATABASE_URL is not set, and no embedded server runs in .legal_store" in finished.stderr
+    assert (
+        "ConfigurationError: DATABASE_URL is not set, and no embedded PostgreSQL runs in .legal_store"
+        in finished.stderr
+    )
     assert "Run `invoke up`, or set DATABASE_URL." in finished.stderr
 
 

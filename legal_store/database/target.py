@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from legal_store.config import Settings, Url, mask_password
 from legal_store.database.scope import SERVICE_ROLE, ScopedConnection, ScopedCursor
 from legal_store.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from legal_store.embedded import Server
 
 APPLICATION_NAME = "legal_store"
 
@@ -19,7 +24,9 @@ def database_url(settings: Settings) -> Url:
     """
     if settings.database_url is not None:
         return settings.database_url
-    return Url(_embedded(settings, "DATABASE_URL").postgres.url)
+    from legal_store.embedded import running_postgres
+
+    return _embedded(settings, "DATABASE_URL", "PostgreSQL", running_postgres)
 
 
 def redis_url(settings: Settings) -> Url:
@@ -29,7 +36,9 @@ def redis_url(settings: Settings) -> Url:
     """
     if settings.redis_url is not None:
         return settings.redis_url
-    return Url(_embedded(settings, "REDIS_URL").redis.url)
+    from legal_store.embedded import running_redis
+
+    return _embedded(settings, "REDIS_URL", "Redis", running_redis)
 
 
 def connection_parameters(settings: Settings) -> dict[str, Any]:
@@ -94,21 +103,19 @@ PG_VARIABLES = {
 }
 
 
-def _embedded(settings: Settings, variable: str) -> Any:
-    from legal_store.embedded import running
-
-    servers = None if settings.production else running(settings.home)
-    if servers is None:
+def _embedded(settings: Settings, variable: str, name: str, running: Callable[[Path], Server | None]) -> Url:
+    server = None if settings.production else running(settings.home)
+    if server is None:
         where = (
             "in production there is no embedded server"
             if settings.production
-            else f"no embedded server runs in {settings.home}"
+            else f"no embedded {name} runs in {settings.home}"
         )
         raise ConfigurationError(
             f"{variable} is not set, and {where}.",
             remedy=f"Set {variable}." if settings.production else f"Run `invoke up`, or set {variable}.",
         )
-    return servers
+    return Url(server.url)
 
 
 def _over_unix_socket(parameters: dict[str, Any]) -> bool:

@@ -12,7 +12,18 @@ from pathlib import Path
 
 from legal_store.embedded.records import Server, Servers, Stopped
 
-__all__ = ["Server", "Servers", "Stopped", "client_program", "default_home", "down", "running", "up"]
+__all__ = [
+    "Server",
+    "Servers",
+    "Stopped",
+    "client_program",
+    "default_home",
+    "down",
+    "running",
+    "running_postgres",
+    "running_redis",
+    "up",
+]
 
 
 def default_home(environ: Mapping[str, str] = os.environ) -> Path:
@@ -70,14 +81,25 @@ def down(home: Path) -> Stopped:
 
 def running(home: Path) -> Servers | None:
     """Return the servers of `home` if both run and accept connections, else None. Starts no process."""
+    postgres = running_postgres(home)
+    redis = running_redis(home) if postgres else None
+    return Servers(postgres, redis) if postgres and redis else None
+
+
+def running_postgres(home: Path) -> Server | None:
+    """Return the PostgreSQL of `home` if it runs and accepts connections, else None. Starts no process."""
     from legal_store.embedded.folder import Home
     from legal_store.embedded.postgres import PostgresServer
+
+    return PostgresServer(Home(home)).look()
+
+
+def running_redis(home: Path) -> Server | None:
+    """Return the Redis of `home` if it runs and accepts connections, else None. Starts no process."""
+    from legal_store.embedded.folder import Home
     from legal_store.embedded.redis import RedisServer
 
-    folder = Home(home)
-    postgres = PostgresServer(folder).look()
-    redis = RedisServer(folder).look() if postgres else None
-    return Servers(postgres, redis) if postgres and redis else None
+    return RedisServer(Home(home)).look()
 
 
 def client_program(name: str) -> Path:

@@ -110,13 +110,13 @@ class Home:
             shutil.rmtree(self._run_link)
 
     def remember(self, server: str, program: Program) -> None:
-        """Keep which program is about to run as `server`, for as long as the sockets exist."""
-        (self.run / f"{server}.json").write_text(json.dumps({"path": str(program.path), "version": program.version}))
+        """Keep which program is about to run as `server`: it is the one that can read what it writes."""
+        (self.path / f"{server}.json").write_text(json.dumps({"path": str(program.path), "version": program.version}))
 
     def recall(self, server: str) -> Program | None:
         """Return what `remember` kept."""
         try:
-            kept = json.loads((self.run / f"{server}.json").read_text())
+            kept = json.loads((self.path / f"{server}.json").read_text())
         except (OSError, ValueError):
             return None
         return Program(Path(kept["path"]), kept["version"])

@@ -57,13 +57,13 @@ def postgres_program() -> Program:
     return Program(path, version)
 
 
-def redis_program() -> Program:
-    """Return the first Redis or Valkey that runs here and is new enough.
+def redis_program(first: Path | None = None) -> Program:
+    """Return the first Redis or Valkey that runs here and is new enough; `first` is tried before all others.
 
     Raises EmbeddedServerError, naming every place that was probed, when there is none.
     """
     probed = []
-    for path in _redis_candidates():
+    for path in _redis_candidates(first):
         version = _version(path, r"\bv=([\d.]+)")
         if version is not None and _numbers(version) >= OLDEST_REDIS:
             return Program(path, version)
@@ -75,7 +75,9 @@ def redis_program() -> Program:
     )
 
 
-def _redis_candidates() -> Iterator[Path]:
+def _redis_candidates(first: Path | None) -> Iterator[Path]:
+    if first and first.is_file():
+        yield first
     for name in ("redis-server", "valkey-server"):
         if found := shutil.which(name):
             yield Path(found)

@@ -44,7 +44,8 @@ class RedisServer(EmbeddedServer):
         check_port(port)
         if server := self._found_or_cleared():
             return server.listening_on(port)
-        program = redis_program()
+        last = self.home.recall("redis")
+        program = redis_program(first=last.path if last else None)
         self.home.prepare_run()
         self._socket.unlink(missing_ok=True)
         self.data.mkdir(mode=0o700, exist_ok=True)
@@ -112,8 +113,8 @@ class RedisServer(EmbeddedServer):
 
     def _remedy(self) -> str:
         return (
-            f"If it cannot read its data any more, remove {self.data / 'dump.rdb'} and run this again: "
-            "sessions and cached values are lost, nothing else."
+            "If it cannot read its data, a newer program wrote them: put that one on PATH and run this again, or "
+            f"remove {self.data / 'dump.rdb'}: sessions and cached values are lost, nothing else."
         )
 
 

