@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from legal_store.errors import ConfigurationError
 
@@ -49,7 +49,7 @@ _PASSWORD_KEYWORD = re.compile(r"(password\s*=\s*)(?:'(?:[^'\\]|\\.)*'?|\S+)", r
 _PASSWORD_PARAMETER = re.compile(r"([?&]\w*password=)[^&]*", re.IGNORECASE)
 
 
-def _url(*schemes: str, parse: Callable[[str], object] = lambda text: urlsplit(text).port) -> Callable[[str], Url]:
+def _url(*schemes: str, parse: Callable[[str], object]) -> Callable[[str], Url]:
     allowed = " or ".join(f"{scheme}://" for scheme in schemes)
 
     def read(text: str) -> Url:
@@ -57,8 +57,8 @@ def _url(*schemes: str, parse: Callable[[str], object] = lambda text: urlsplit(t
             raise ValueError(f"a URL that starts with {allowed}")
         try:
             parse(text)
-        except _NamesNoDatabaseError:
-            raise ValueError(f"a URL that names a database, such as {schemes[0]}://user@host/database") from None
+        except _WrongPartError as error:
+            raise ValueError(str(error)) from None
         except ValueError:  # the cause may quote the password: not shown, not chained
             raise ValueError(f"a URL that starts with {allowed}, special characters percent-encoded") from None
         return Url(text)
@@ -66,8 +66,8 @@ def _url(*schemes: str, parse: Callable[[str], object] = lambda text: urlsplit(t
     return read
 
 
-class _NamesNoDatabaseError(ValueError):
-    """A URL that is right but for the name of a database: libpq would take the user's name for it."""
+class _WrongPartError(ValueError):
+    """A URL that is right but for one part; the message says what is allowed there, and quotes no password."""
 
 
 def _parse_postgresql(text: str) -> None:
@@ -77,13 +77,40 @@ def _parse_postgresql(text: str) -> None:
     try:
         parameters = parse_dsn(text)
     except psycopg2.Error as error:
+        for name in _options(text):
+            if not _knows_libpq(name):
+                raise _WrongPartError(f"a URL without the option {name}, which PostgreSQL does not know") from None
         raise ValueError from error
-    if "dbname" not in parameters:
-        raise _NamesNoDatabaseError
+    if "dbname" not in parameters:  # libpq would take the user's name for it
+        raise _WrongPartError("a URL that names a database, such as postgresql://user@host/database")
     if text.partition("?")[0].count("@") > 1:  # libpq would take a part of the password for the host
         raise ValueError
     for port in filter(None, parameters.get("port", "").split(",")):
         int(port)
+
+
+def _options(url: str) -> list[str]:
+    """Return the names behind the question mark; none where a part of the password may stand there."""
+    query = url.partition("?")[2]
+    return [] if "@" in query else [name for name, _ in parse_qsl(query, keep_blank_values=True)]
+
+
+def _knows_libpq(option: str) -> bool:
+    import psycopg2
+    from psycopg2.extensions import parse_dsn
+
+    try:
+        parse_dsn(f"postgresql:///?{urlencode({option: 'true'})}")
+    except psycopg2.Error:
+        return False
+    return True
+
+
+def _parse_redis(text: str) -> None:
+    parts = urlsplit(text)
+    parts.port  # noqa: B018  (raises)
+    if parts.scheme != "unix" and not re.fullmatch(r"/?\d*/?", parts.path):
+        raise _WrongPartError("a URL that ends with the number of a database, such as redis://host/0")
 
 
 def _integer(minimum: int, maximum: int = 2**31 - 1) -> Callable[[str], int]:
@@ -164,7 +191,7 @@ class Settings:
         "DATABASE_SSL_MODE", _one_of(*SSL_MODES), "require",
         "TLS over TCP; an sslmode in DATABASE_URL wins, and Unix sockets need none")  # fmt: skip
     redis_url: Url | None = _variable(
-        "REDIS_URL", _url("redis", "rediss", "unix"), None,
+        "REDIS_URL", _url("redis", "rediss", "unix", parse=_parse_redis), None,
         "Redis or Valkey to use; without it the embedded server (an error in production)")  # fmt: skip
     session_ttl_s: int = _variable("REDIS_SESSION_TTL", _integer(1), 86_400, "life of a session, in seconds")
     session_absolute_ttl_s: int = _variable(

@@ -39,6 +39,8 @@ def test_all_wrong_settings_are_reported_at_once() -> None:
         ("DATABASE_POOL_SIZE", "50", "must not be more than DATABASE_MAX_CONNECTIONS, which is 20"),
         ("DATABASE_STATEMENT_TIMEOUT", "99999999999", "from 0 to 2147483647"),
         ("LEGAL_STORE_HOME", "~no-such-user/x", "a path"),
+        ("DATABASE_URL", "postgresql://u@h/db?ssl=true&fox=1", "a URL without the option fox"),
+        ("REDIS_URL", "redis://h/abc", "ends with the number of a database"),
     ],
 )
 def test_a_value_that_cannot_work_is_refused(variable: str, value: str, allowed: str) -> None:
@@ -60,6 +62,7 @@ def test_production_without_a_database_is_an_error() -> None:
         f"postgresql://u:{SECRET}@h:port/db",
         f"postgresql://u:a/{SECRET}@h/db",
         f"postgresql://u:{SECRET}",
+        f"postgresql://u:a/b?{SECRET}=1@h/db",
         f"postgresql://h/db?unknown=1&password={SECRET}",
         f"postgresql://u:x@{SECRET}@h:12x/db",
         f"postgresql://u:x@{SECRET}/9@127.0.0.1:5432/db",

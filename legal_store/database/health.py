@@ -176,23 +176,13 @@ def _probe_database(database: Database, deadline: float) -> Finding:
 
 
 def _probe_redis(settings: Settings, deadline: float) -> Finding:
-    from redis import Redis
-    from redis.backoff import NoBackoff
-    from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError
-    from redis.retry import Retry
+    from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError, ResponseError
 
-    from legal_store.database.target import redis_url
+    from legal_store.database.target import redis_client, redis_options, redis_url
 
     began = monotonic()
     try:
-        # redis-py would try ten times, for seconds: a health check wants to know now
-        client = Redis.from_url(
-            redis_url(settings),
-            socket_connect_timeout=deadline / 2,
-            socket_timeout=deadline / 2,
-            retry=Retry(NoBackoff(), 0),
-        )
-        with client:
+        with redis_client(redis_url(settings), redis_options(connect=deadline / 2, answer=deadline / 2)) as client:
             client.ping()
             connected = monotonic()
             replication: Any = client.info("replication")
@@ -203,6 +193,8 @@ def _probe_redis(settings: Settings, deadline: float) -> Finding:
         return Finding("fail", "the server is loading its data")
     except AuthenticationError:
         return Finding("fail", "the password or the user name was not accepted")
+    except ResponseError:
+        return Finding("fail", "the server refused the number of the database or a command")
     except RedisError as error:
         return Finding("fail", f"the server cannot be reached ({type(error).__name__})")
     checks = {

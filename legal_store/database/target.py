@@ -1,4 +1,4 @@
-"""Which PostgreSQL to talk to, and with which libpq parameters. No connection is made here."""
+"""Which PostgreSQL and which Redis to talk to, and with which parameters. No connection is made here."""
 
 from __future__ import annotations
 
@@ -39,6 +39,40 @@ def redis_url(settings: Settings) -> Url:
     from legal_store.embedded import running_redis
 
     return _embedded(settings, "REDIS_URL", "Redis", running_redis)
+
+
+def redis_options(*, connect: float, answer: float, attempts: int = 1) -> dict[str, Any]:
+    """Return redis-py's options for limits in seconds: by its defaults it would wait for a dead server ten times."""
+    from redis.backoff import ExponentialBackoff, NoBackoff
+    from redis.retry import Retry
+
+    again = attempts - 1
+    return {
+        "socket_connect_timeout": connect,
+        "socket_timeout": answer,
+        "retry": Retry(ExponentialBackoff(cap=0.1, base=0.01) if again else NoBackoff(), again),
+        "protocol": 2,  # no handshake: a new connection costs no round trip of its own
+        "driver_info": None,
+    }
+
+
+def redis_client(url: str, options: dict[str, Any]) -> Any:
+    """Return redis-py's client, which connects at its first command.
+
+    Raises ConfigurationError for an option in the URL that redis-py does not know or cannot read.
+    """
+    from redis import Redis
+
+    try:
+        client = Redis.from_url(url, **options)
+        client.connection_pool.make_connection()  # not connected: it only takes the options
+    except (TypeError, ValueError) as error:
+        named = re.search(r"'(\w+)'", str(error))  # the rest may quote the password
+        option = f"the option {named[1]}" if named else "an option"
+        raise ConfigurationError(
+            f"REDIS_URL has {option} that cannot be used.", remedy="Correct or remove what follows its question mark."
+        ) from None
+    return client
 
 
 def connection_parameters(settings: Settings) -> dict[str, Any]:

@@ -43,6 +43,7 @@ class Connection:
     def __init__(self, url: str | Callable[[], str] | None, limits: Limits) -> None:
         self._url = url
         self.limits = limits  # read when it connects
+        self._last_url = ""
         self._client: Any = None
         self._lock = threading.Lock()
         self._failures = 0
@@ -134,8 +135,8 @@ class Connection:
     def describe(self) -> str:
         """Return the URL without its password."""
         with suppress(Exception):
-            return mask_password(self.url)
-        return "Redis"
+            return mask_password(self._last_url or self.url)
+        return "an unknown address"
 
     def _connected(self) -> Any:
         """Connect, one thread at a time. Who waited for another's attempt shares its failure: a hundred threads that
@@ -153,27 +154,18 @@ class Connection:
             return self._client
 
     def _connect(self) -> Any:
-        import redis
+        from legal_store.database.target import redis_client, redis_options
 
-        single = redis.Redis.from_url(self.url, **self._options())
+        url = self._last_url = self.url
+        options = redis_options(connect=self.limits.connect, answer=self.limits.answer, attempts=self.limits.attempts)
+        single = redis_client(url, options)
         if not _is_cluster(single):
             return single
+        from redis import RedisCluster
+
         single.close()
         self.is_cluster = True
-        return redis.RedisCluster.from_url(self.url, **self._options())
-
-    def _options(self) -> dict[str, Any]:
-        from redis.backoff import ExponentialBackoff, NoBackoff
-        from redis.retry import Retry
-
-        again = self.limits.attempts - 1
-        return {
-            "socket_connect_timeout": self.limits.connect,
-            "socket_timeout": self.limits.answer,
-            "retry": Retry(ExponentialBackoff(cap=0.1, base=0.01) if again else NoBackoff(), again),
-            "protocol": 2,  # no handshake: a new connection costs no round trip of its own
-            "driver_info": None,
-        }
+        return RedisCluster.from_url(url, **options)
 
 
 def _is_cluster(client: Any) -> bool:

@@ -11,13 +11,14 @@ _REMEDIES = (
     ("BusyLoadingError", "The server is loading its data: wait a moment and try again."),
     ("ReadOnlyError", "This is a replica: point REDIS_URL at the primary."),
     ("OutOfMemoryError", "The server is full: raise its maxmemory, or choose a volatile-* eviction policy."),
+    ("DB index is out of range", "The server has fewer databases: lower the number at the end of REDIS_URL."),
     ("ConnectionError", "Check that Redis runs (`invoke up` starts the embedded one), and REDIS_URL."),
 )
 
 
 def server_failure(error: Exception, doing: str, server: str) -> ServerUnavailableError:
     """Return the error that says that `doing` failed at `server`, a description without secrets."""
-    names = [kind.__name__ for kind in type(error).__mro__]
-    remedy = next((remedy for name, remedy in _REMEDIES if name in names), "Look into the server's log.")
+    signs = [*(kind.__name__ for kind in type(error).__mro__), str(error)]
+    remedy = next((remedy for sign, remedy in _REMEDIES if sign in signs), "Look into the server's log.")
     text = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
     return ServerUnavailableError(f"{doing} failed: Redis at {server}: {text}.", remedy=remedy)

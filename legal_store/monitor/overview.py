@@ -230,17 +230,11 @@ def _redis(settings: Settings) -> Part:
 
 def redis_facts(settings: Settings) -> dict[str, Any]:
     """Return version, memory and hit counts of Redis. Raises ServerUnavailableError when it does not answer."""
-    from redis import Redis
-    from redis.backoff import NoBackoff
     from redis.exceptions import RedisError
-    from redis.retry import Retry
 
-    from legal_store.database.target import redis_url
+    from legal_store.database.target import redis_client, redis_options, redis_url
 
-    client = Redis.from_url(
-        redis_url(settings), socket_connect_timeout=2, socket_timeout=2, retry=Retry(NoBackoff(), 0)
-    )
-    with client:
+    with redis_client(redis_url(settings), redis_options(connect=2, answer=2)) as client:
         try:
             info: Any = client.info()
         except RedisError as error:
