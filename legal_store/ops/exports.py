@@ -10,6 +10,7 @@ from invoke import Context
 from legal_store.cli.masking import report_file, show_report
 from legal_store.cli.render import print_json
 from legal_store.cli.task import task
+from legal_store.config import own_or_shipped
 from legal_store.ops.anonymize import empty_cache
 from legal_store.ops.backup import say_cleaned_up
 from legal_store.ops.restore import asked, show_gate
@@ -106,7 +107,7 @@ def import_anonymized(
     if forget_key and not mask_key_file:
         raise WrongUseError("--forget-key needs --mask-key-file.", remedy="Without a file the key is never stored.")
     refuse_production("Importing", settings())
-    chosen = anonymize.read_rules(Path(rules))
+    chosen = anonymize.read_rules(own_or_shipped(rules))
     key = master_key(file=Path(key_file).expanduser() if key_file else None)
     # a file of SQL is found as well, and then refused for what it is
     source = find_source(file, open_store(store or str(settings().backup_dir)), key, trust_sql=True)
