@@ -37,14 +37,16 @@ def export(context: Context, expires: int = 7, to: str = "", key_file: str = "",
     from legal_store.cli.progress import progress_bar
     from legal_store.config import settings
     from legal_store.database.target import connection_parameters
+    from legal_store.production import environment_of
 
     store = open_store(to or str(settings().backup_dir))
     key = writing_key([store], file=Path(key_file).expanduser() if key_file else None)
+    parameters = connection_parameters(settings())
     with progress_bar() as progress:
         report = write(
-            connection_parameters(settings()),
+            parameters,
             [store],
-            environment=settings().environment,
+            environment=environment_of(settings(), parameters),
             master=key,
             days=expires,
             progress=progress,
@@ -101,7 +103,7 @@ def import_anonymized(
     from legal_store.errors import WrongUseError
     from legal_store.importing import ImportPlan, noted
     from legal_store.importing import import_anonymized as run
-    from legal_store.production import refuse_production
+    from legal_store.production import environment_of, refuse_production
     from legal_store.restore import find_source
 
     if forget_key and not mask_key_file:
@@ -116,7 +118,7 @@ def import_anonymized(
     plan = ImportPlan(
         source=source,
         parameters=parameters,
-        environment=settings().environment,
+        environment=environment_of(settings(), parameters),
         rules=chosen,
         key=anonymize.kept_key(Path(mask_key_file)) if mask_key_file else anonymize.new_key(),
         migrations=settings().migrations_dir,
