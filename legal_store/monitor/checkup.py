@@ -114,13 +114,11 @@ def _extensions(inspector: Inspector, settings: Settings) -> Outcome:
 
 
 def _migrations(inspector: Inspector, settings: Settings) -> Outcome:
-    from legal_store.database.target import connection_parameters
-    from legal_store.migrate import status
+    from legal_store.migrate.deploy import standing_of
 
-    found = status(connection_parameters(settings), settings.migrations_dir)
-    if found.pending:
-        return "bad", f"{len(found.pending)} pending", "Run `invoke migrate.deploy`."
-    return "good", f"{len(found.applied)} applied, none pending", ""
+    with inspector.connection.cursor() as cursor:
+        found = standing_of(cursor, settings.migrations_dir)
+    return "bad" if found.troubles else "good", str(found), found.remedy
 
 
 def _load(inspector: Inspector, settings: Settings) -> Outcome:

@@ -73,12 +73,11 @@ def _server(inspector: Inspector, settings: Settings) -> Part:
 
 
 def _migrations(inspector: Inspector, settings: Settings) -> Part:
-    from legal_store.database.target import connection_parameters
-    from legal_store.migrate import status
+    from legal_store.migrate.deploy import standing_of
 
-    found = status(connection_parameters(settings), settings.migrations_dir)
-    pending = f", {len(found.pending)} pending: {', '.join(found.pending)}" if found.pending else ""
-    return "bad" if found.pending else "good", f"{len(found.applied)} applied{pending}", found._asdict()
+    with inspector.connection.cursor() as cursor:
+        found = standing_of(cursor, settings.migrations_dir)
+    return "bad" if found.troubles else "good", f"{found}. {found.remedy}".removesuffix(". "), found._asdict()
 
 
 def _load(inspector: Inspector, settings: Settings) -> Part:

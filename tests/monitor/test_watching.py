@@ -7,13 +7,17 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 
 from legal_store import embedded
 from legal_store.config import Settings, Url
+from legal_store.errors import MigrationError
+from legal_store.migrate import deploy
 from legal_store.monitor.checkup import checkup
 from legal_store.monitor.inspection import connections, inspecting, sizes, slow
 from legal_store.monitor.overview import last_backup, overview, remember_size
@@ -32,6 +36,23 @@ def settings(servers: embedded.Servers, database_url: Url, tmp_path: Path) -> Se
             "LEGAL_STORE_BACKUP_DIR": str(tmp_path / "backups"),
         }
     )
+
+
+def run_task(line: str, settings: Settings, **variables: object) -> subprocess.CompletedProcess[str]:
+    """Run `invoke LINE` on the servers and folders of `settings`."""
+    environment = {
+        **os.environ,
+        "DATABASE_URL": str(settings.database_url),
+        "REDIS_URL": str(settings.redis_url),
+        "LEGAL_STORE_HOME": str(settings.home),
+        "LEGAL_STORE_MIGRATIONS_DIR": str(settings.migrations_dir),
+        "LEGAL_STORE_BACKUP_DIR": str(settings.backup_dir),
+        **{name: str(value) for name, value in variables.items()},
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "invoke", *line.split()],
+        cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
 
 
 def test_everything_in_good_order(settings: Settings) -> None:
@@ -67,12 +88,28 @@ def test_servers_that_are_away_are_bad_and_the_rest_is_still_shown(tmp_path: Pat
 
 
 def test_an_empty_database_has_remedies(settings: Settings, empty_database: Url) -> None:
-    from dataclasses import replace
-
     bad = {
         check.what: check for check in checkup(replace(settings, database_url=empty_database)) if check.state == "bad"
     }
     assert bad["migrations"].remedy == "Run `invoke migrate.deploy`." and "extensions" in bad
+
+
+def test_a_migration_that_failed_halfway_is_bad_until_somebody_says_what_is_true(
+    settings: Settings, empty_database: Url, tmp_path: Path
+) -> None:
+    folder = tmp_path / "migrations"
+    folder.mkdir()
+    (folder / "001_half.sql").write_text("-- transaction: off\nCREATE TABLE t (i int);\nSELECT 1 / 0;\n")
+    broken = replace(settings, database_url=empty_database, migrations_dir=folder)
+    with pytest.raises(MigrationError):
+        deploy(psycopg2.extensions.parse_dsn(empty_database), folder)
+    line = next(line for line in overview(broken) if line.topic == "migrations")
+    check = next(check for check in checkup(broken) if check.what == "migrations")
+    assert line.state == check.state == "bad" and "1 failed: 001_half" in check.found
+    assert "invoke migrate.resolve" in line.text and "invoke migrate.resolve" in check.remedy
+    told = run_task("migrate.status", broken)
+    assert told.returncode == 1 and "1 failed" in told.stderr
+    assert "migrate.resolve" in told.stderr and "migrate.deploy" not in told.stderr
 
 
 def test_who_blocks_whom(settings: Settings, connection: Any) -> None:
@@ -155,11 +192,7 @@ def test_a_report_is_a_page_for_its_owner_only(settings: Settings, tmp_path: Pat
     page = tmp_path / "page.html"
     page.write_text("")
     page.chmod(0o644)
-    finished = subprocess.run(
-        [sys.executable, "-m", "invoke", "report", "--file", str(page)],
-        cwd=CHECKOUT, capture_output=True, text=True, timeout=60,
-        env={**os.environ, "DATABASE_URL": str(settings.database_url), "REDIS_URL": str(settings.redis_url)},
-    )  # fmt: skip
+    finished = run_task(f"report --file {page}", settings)
     assert finished.returncode == 0 and finished.stdout == f"{page}\n", finished.stderr
     assert page.stat().st_mode & 0o777 == 0o600 and "<h2>Tables, in bytes</h2>" in page.read_text()
 
@@ -169,17 +202,8 @@ def test_a_report_is_a_page_for_its_owner_only(settings: Settings, tmp_path: Pat
     ["status", "doctor", "health", "db.connections", "db.sizes", "db.slow", "db.pool-plan --instances 3", "report"],
 )
 def test_tasks_print_json_and_text(task: str, settings: Settings) -> None:
-    environment = {
-        **os.environ,
-        "DATABASE_URL": str(settings.database_url),
-        "REDIS_URL": str(settings.redis_url),
-        "LEGAL_STORE_HOME": str(settings.home),
-    }
-    for flags in ([], ["--json"]):
-        finished = subprocess.run(
-            [sys.executable, "-m", "invoke", *task.split(), *flags],
-            cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
+    for flag in ("", " --json"):
+        finished = run_task(task + flag, settings)
         assert finished.returncode == 0 and finished.stdout, finished.stderr
-        if flags:
+        if flag:
             json.loads(finished.stdout)
