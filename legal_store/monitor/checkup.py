@@ -217,5 +217,7 @@ def _redis(settings: Settings) -> Outcome:
 
 
 def _backups(settings: Settings) -> Outcome:
-    state, text, _ = last_backup(settings.backup_dir)
+    state, text, found = last_backup(settings)
+    if found["damaged"]:
+        return state, text, "Run `invoke backup`; `invoke backup.list` says what is damaged."
     return state, text, "" if state == "good" else "Run `invoke backup` daily and `invoke backup.drill` weekly."

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from legal_store.config import Settings
-from legal_store.errors import LegalStoreError, ServerUnavailableError
+from legal_store.database.target import connection_parameters
+from legal_store.errors import ConfigurationError, LegalStoreError, ServerUnavailableError
 from legal_store.monitor.inspection import Inspector, inspecting
 
 HISTORY = "sizes.json"  # in the folder of the embedded servers: what `growth` compares with
@@ -42,7 +43,7 @@ def overview(settings: Settings) -> list[Line]:
     except LegalStoreError as error:
         lines.append(Line("PostgreSQL", "bad", str(error), {}))
     lines.append(_read("Redis", lambda: _redis(settings)))
-    lines.append(_read("backup", lambda: last_backup(settings.backup_dir)))
+    lines.append(_read("backup", lambda: last_backup(settings)))
     return lines
 
 
@@ -253,19 +254,38 @@ def redis_facts(settings: Settings) -> dict[str, Any]:
     }
 
 
-def last_backup(folder: Path) -> Part:
-    """Say how old the newest backup in `folder` is, and whether it was proven to restore."""
-    manifests = sorted(folder.glob("*.manifest.json"), key=lambda file: file.stat().st_mtime) if folder.is_dir() else []
-    if not manifests:
-        return "look", f"none in {folder}: `invoke backup`", {}
-    newest = manifests[-1]
-    age = time.time() - newest.stat().st_mtime
-    level = json.loads(newest.read_text()).get("proof", {}).get("level", "made")
-    proven = level == "proven"
-    proof = "proven to restore" if proven else f"{level}, not proven: `invoke backup.drill`"
-    text = f"{human_time(age)} ago, {proof}"
-    name = newest.name.removesuffix(".manifest.json")
-    return "good" if proven and age < 1.5 * _DAY_S else "look", text, {"name": name, "age_s": age, "proof": level}
+def last_backup(settings: Settings) -> Part:
+    """Say how old the newest whole backup of this database in the folder is, and whether it was proven to restore.
+
+    Where it is not known which database that is, of any in this environment.
+    """
+    from legal_store.backup import backups_of, damaged_among, open_store
+    from legal_store.backup.manifest import PROVEN
+
+    database = _database_name(settings)
+    found = backups_of(open_store(str(settings.backup_dir)), database, settings.environment)
+    damaged = [listed.name for listed in found if not listed.good]
+    newest = next((listed.manifest for listed in found if listed.good and listed.manifest), None)
+    if newest is None:
+        wanted = " ".join(filter(None, (settings.environment, database)))
+        text = f"none of {wanted} in {settings.backup_dir}{damaged_among(found)}: `invoke backup`"
+        return "look", text, {"damaged": damaged}
+    age = time.time() - newest.created.timestamp()
+    level = newest.proof.level
+    proof = (
+        "proven to restore" if level == PROVEN else f"{level}, not proven: `invoke backup.drill --name {newest.name}`"
+    )
+    text = f"{human_time(age)} ago, {proof}" + (f"; {len(damaged)} damaged: `invoke backup.list`" if damaged else "")
+    good = level == PROVEN and age < 1.5 * _DAY_S and not damaged
+    values = {"name": newest.name, "age_s": age, "proof": level, "damaged": damaged}
+    return "good" if good else "look", text, values
+
+
+def _database_name(settings: Settings) -> str | None:
+    try:
+        return connection_parameters(settings).get("dbname")
+    except ConfigurationError:  # nothing is configured, and no embedded server runs
+        return None
 
 
 def human_time(seconds: float) -> str:

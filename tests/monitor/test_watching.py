@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import psycopg2
 import pytest
 
 from legal_store import embedded
+from legal_store.backup.manifest import Export, Manifest, backup_name
+from legal_store.backup.stores.local import LocalStore
 from legal_store.config import Settings, Url
 from legal_store.errors import MigrationError
 from legal_store.migrate import deploy
@@ -22,6 +25,7 @@ from legal_store.monitor.checkup import checkup
 from legal_store.monitor.inspection import connections, inspecting, sizes, slow
 from legal_store.monitor.overview import last_backup, overview, remember_size
 from legal_store.monitor.report import make_report
+from tests.backup.samples import put, sample_manifest
 from tests.conftest import CHECKOUT, MIGRATIONS
 
 
@@ -160,10 +164,61 @@ def test_growth_is_told_by_what_was_remembered(tmp_path: Path) -> None:
     assert remember_size(tmp_path, "x", 1, now=0) is None
 
 
+@pytest.fixture
+def store(settings: Settings) -> LocalStore:
+    return LocalStore(settings.backup_dir)
+
+
+def own_backup(settings: Settings, proof: str = "made", *, hours: float = 1, safety: bool = False) -> Manifest:
+    """A backup of the database of `settings`, made so many hours ago."""
+    made = sample_manifest(datetime.now(UTC) - timedelta(hours=hours), proof, safety=safety)
+    database = psycopg2.extensions.parse_dsn(settings.database_url)["dbname"]
+    return replace(made, source=replace(made.source, database=database, environment=settings.environment))
+
+
 @pytest.mark.parametrize(("proof", "state"), [("made", "look"), ("verified", "look"), ("proven", "good")])
-def test_a_backup_counts_when_it_was_proven_to_restore(tmp_path: Path, proof: str, state: str) -> None:
-    (tmp_path / "b.manifest.json").write_text(json.dumps({"proof": {"level": proof}}))
-    assert last_backup(tmp_path)[0] == state
+def test_a_backup_counts_when_it_was_proven_to_restore(
+    settings: Settings, store: LocalStore, proof: str, state: str
+) -> None:
+    put(store, own_backup(settings, proof))
+    found, text, values = last_backup(settings)
+    assert found == state and text.startswith("1 h 0 min ago") and values["proof"] == proof
+
+
+def test_backups_of_others_and_what_restores_replaced_stand_in_for_none(settings: Settings, store: LocalStore) -> None:
+    put(store, sample_manifest(datetime.now(UTC), "proven"))
+    put(store, own_backup(settings, "proven", safety=True))
+    assert last_backup(settings)[:2] == ("look", f"none of development {own_backup(settings).source.database} in "
+                                         f"{settings.backup_dir}: `invoke backup`")  # fmt: skip
+    export = Export(personal_data=True, expires_at="2999-01-01T00:00:00+00:00")
+    put(store, replace(own_backup(settings, "proven", hours=2), export=export))
+    assert "none of" in last_backup(settings)[1]
+
+
+@pytest.mark.parametrize("damage", ["noted", "data gone", "manifest unreadable"])
+def test_a_damaged_backup_is_told_and_does_not_count(settings: Settings, store: LocalStore, damage: str) -> None:
+    put(store, own_backup(settings, "proven", hours=80))
+    newest = own_backup(settings, "proven")
+    name = backup_name(newest.source.environment, newest.source.database, newest.created)
+    newest = replace(newest, name=name, data_file=f"{name}.dump")
+    put(store, newest.with_failure("proven", "a byte was changed") if damage == "noted" else newest)
+    if damage == "data gone":
+        store.delete(newest.data_file)
+    elif damage == "manifest unreadable":
+        (store.folder / newest.file_name).write_text("{}")
+    state, text, values = last_backup(settings)
+    assert state == "look" and text.startswith("3 d 8 h ago, proven to restore; 1 damaged")
+    assert values["damaged"] == [name]
+    check = next(check for check in checkup(settings) if check.what == "backups")
+    assert check.state == "look" and "1 damaged" in check.found and "invoke backup`" in check.remedy
+
+    for file in store.folder.glob("backup-test-*"):
+        file.unlink()
+    assert "(1 is damaged)" in last_backup(settings)[1]
+    verified = run_task("backup.verify", settings)
+    assert verified.returncode == 3 and f"in {settings.backup_dir} (1 is damaged). See" in verified.stderr
+    again = run_task(f"backup.verify --name {name}", settings)
+    assert again.returncode == 1 and "no backup" not in again.stderr, "it is looked at again"
 
 
 def test_a_report_holds_everything_but_what_is_being_asked(settings: Settings, connection: Any) -> None:
