@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from legal_store.config import Settings
+from legal_store.database.scope import STATEMENT_SQL
 from legal_store.database.target import connection_parameters
 from legal_store.errors import ConfigurationError, LegalStoreError, ServerUnavailableError
-from legal_store.monitor.inspection import Inspector, inspecting
+from legal_store.monitor.inspection import Inspector, blockers, reached
 
 HISTORY = "sizes.json"  # in the folder of the embedded servers: what `growth` compares with
 _REMEMBERED_DAYS = 30
@@ -35,26 +36,36 @@ def overview(settings: Settings) -> list[Line]:
 
     Remembers the database's size in the settings' home folder if that exists, to tell growth the next time.
     """
+    with reached(settings) as server:
+        return overview_of(server, settings)
+
+
+def overview_of(server: Inspector | LegalStoreError, settings: Settings) -> list[Line]:
+    """As `overview`, over a connection that is there, or the reason why there is none."""
     lines: list[Line] = []
-    try:
-        with inspecting(settings) as inspector:
-            for topic, read in _DATABASE_PARTS.items():
-                lines.append(_read(topic, lambda read=read: read(inspector, settings)))  # type: ignore[misc]
-    except LegalStoreError as error:
-        lines.append(Line("PostgreSQL", "bad", str(error), {}))
-    lines.append(_read("Redis", lambda: _redis(settings)))
-    lines.append(_read("backup", lambda: last_backup(settings)))
+    if isinstance(server, LegalStoreError):
+        lines.append(Line("PostgreSQL", "bad", str(server), {}))
+    else:
+        for topic, read in _DATABASE_PARTS.items():
+            lines.append(_line(topic, lambda read=read: read(server, settings)))  # type: ignore[misc]
+    lines.append(_line("Redis", lambda: _redis(settings)))
+    lines.append(_line("backup", lambda: last_backup(settings)))
     return lines
 
 
-def _read(topic: str, read: Callable[[], tuple[str, str, dict[str, Any]]]) -> Line:
+def _line(topic: str, read: Callable[[], tuple[str, str, dict[str, Any]]]) -> Line:
     try:
         return Line(topic, *read())
-    except ServerUnavailableError as error:
-        return Line(topic, "bad", str(error), {})
     except Exception as error:  # noqa: BLE001  (a part that cannot be read is a line too)
-        text = str(error).strip().partition("\n")[0] or type(error).__name__
-        return Line(topic, "look", f"cannot be read: {text}", {})
+        return unread(topic, error)
+
+
+def unread(topic: str, error: Exception) -> Line:
+    """Return the line of what could not be read because of `error`."""
+    if isinstance(error, ServerUnavailableError):
+        return Line(topic, "bad", str(error), {})
+    text = str(error).strip().partition("\n")[0] or type(error).__name__
+    return Line(topic, "look", f"cannot be read: {text}", {})
 
 
 Part = tuple[str, str, dict[str, Any]]
@@ -122,9 +133,9 @@ def _connections(inspector: Inspector, settings: Settings) -> Part:
 
 def _longest(inspector: Inspector, settings: Settings) -> Part:
     found = inspector.row(
-        """
+        f"""
         SELECT pid, extract(epoch FROM clock_timestamp() - query_start)::float8 AS seconds,
-               left(regexp_replace(query, '\\s+', ' ', 'g'), 60) AS statement
+               left({STATEMENT_SQL}, 60) AS statement
         FROM pg_stat_activity
         WHERE state = 'active' AND backend_type = 'client backend' AND pid <> pg_backend_pid()
         ORDER BY query_start LIMIT 1
@@ -137,13 +148,9 @@ def _longest(inspector: Inspector, settings: Settings) -> Part:
 
 
 def _blocked(inspector: Inspector, settings: Settings) -> Part:
-    rows = inspector.rows(
-        "SELECT pid, pg_blocking_pids(pid) AS by FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0"
-    )
-    if not rows:
-        return "good", "none", {"sessions": []}
-    text = "; ".join(f"{row['pid']} waits for {', '.join(map(str, row['by']))}" for row in rows)
-    return "bad", f"{len(rows)}: {text}", {"sessions": rows}
+    found = blockers(inspector)
+    text = "; ".join(f"{row['pid']} blocks {', '.join(map(str, row['blocks']))}" for row in found)
+    return "bad" if found else "good", text or "none", {"blockers": found}
 
 
 def _size(inspector: Inspector, settings: Settings) -> Part:

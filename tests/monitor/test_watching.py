@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import socket
 import subprocess
 import sys
 import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import peewee
 import psycopg2
 import pytest
 
@@ -19,14 +26,17 @@ from legal_store import embedded
 from legal_store.backup.manifest import Export, Manifest, backup_name
 from legal_store.backup.stores.local import LocalStore
 from legal_store.config import Settings, Url
-from legal_store.errors import MigrationError
+from legal_store.database import db, firm
+from legal_store.errors import MigrationError, OperationFailedError, WrongUseError
 from legal_store.migrate import deploy
 from legal_store.monitor.checkup import checkup
-from legal_store.monitor.inspection import connections, inspecting, sizes, slow
+from legal_store.monitor.ending import cancel_statement, end_session
+from legal_store.monitor.inspection import blockers, connections, inspecting, sizes, slow
 from legal_store.monitor.overview import last_backup, overview, remember_size
 from legal_store.monitor.report import make_report
 from tests.backup.samples import put, sample_manifest
-from tests.conftest import CHECKOUT, MIGRATIONS
+from tests.cli.conftest import Invoke, invoke  # noqa: F401  (a fixture)
+from tests.conftest import CHECKOUT, MIGRATIONS, Cluster
 
 
 @pytest.fixture
@@ -116,24 +126,110 @@ def test_a_migration_that_failed_halfway_is_bad_until_somebody_says_what_is_true
     assert "migrate.resolve" in told.stderr and "migrate.deploy" not in told.stderr
 
 
-def test_who_blocks_whom(settings: Settings, connection: Any) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("BEGIN")
+@contextmanager
+def blocked(settings: Settings, connection: Any) -> Iterator[int]:
+    """A session that waits for `connection`, whose process id is yielded; it holds a lock on firms until the end."""
+    with connection.cursor() as cursor, inspecting(settings) as waiting:
+        cursor.execute("SET application_name = 'a report'; BEGIN")
         cursor.execute("LOCK TABLE firms")
-        with inspecting(settings) as waiting, inspecting(settings) as looking:
-            thread = threading.Thread(target=lambda: waiting.rows("SELECT count(*) FROM firms"))
-            thread.start()
-            holder = connection.info.backend_pid
-            for _ in range(200):
-                blocked = [row for row in connections(looking) if row["blocked_by"]]
-                if blocked:
-                    break
-            assert blocked[0]["blocked_by"] == [holder]
-            line = next(line for line in overview(settings) if line.topic == "blocked sessions")
-            assert line.state == "bad" and str(holder) in line.text
-            assert any("firms" in row["statement"] for row in slow(looking).statements)
-            cursor.execute("ROLLBACK")
+        thread = threading.Thread(target=lambda: waiting.rows("SELECT count(*) FROM firms"))
+        thread.start()
+        try:
+            with inspecting(settings) as looking:
+                eventually(lambda: blockers(looking))
+            yield connection.info.backend_pid
+        finally:
+            with suppress(psycopg2.Error):  # somebody may have ended it
+                cursor.execute("ROLLBACK")
             thread.join()
+
+
+def eventually(look: Callable[[], Any]) -> Any:
+    """Return what `look` gives as soon as that is something."""
+    deadline = time.monotonic() + 10
+    while not (found := look()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert found
+    return found
+
+
+def test_who_blocks_whom(settings: Settings, connection: Any) -> None:
+    with blocked(settings, connection) as holder, inspecting(settings) as looking:
+        (waiting,) = [row for row in connections(looking) if row["blocked_by"]]
+        assert waiting["blocked_by"] == [holder]
+        line = next(line for line in overview(settings) if line.topic == "blocked sessions")
+        assert line.state == "bad" and line.text == f"{holder} blocks {waiting['pid']}"
+        assert any("firms" in row["statement"] for row in slow(looking).statements)
+
+
+def test_the_doctor_names_who_blocks_and_ending_that_session_helps(settings: Settings, connection: Any) -> None:
+    with blocked(settings, connection) as holder:
+        check = next(check for check in checkup(settings) if check.what == "blocked sessions")
+        assert check.state == "bad" and f"session {holder} (" in check.found
+        assert "a report, idle in transaction, in a transaction for 0 s, waits for Client) blocks" in check.found
+        assert f"`invoke db.end {holder}`" in check.remedy
+        refused = run_task(f"db.end {holder} --cancel", settings)
+        assert refused.returncode == 2 and "is idle in transaction" in refused.stderr
+        ended = run_task(f"db.end {holder}", settings)
+        assert ended.returncode == 0, ended.stderr
+        assert f"Ended session {holder} (" in ended.stdout and "a report" in ended.stdout
+        assert "LOCK TABLE firms" in ended.stdout
+        with pytest.raises(psycopg2.OperationalError):
+            connection.cursor().execute("SELECT 1")
+    assert next(check for check in checkup(settings) if check.what == "blocked sessions").state == "good"
+    with connect_directly(settings) as other:
+        told = json.loads(run_task(f"db.end --pid {other.info.backend_pid} --json", settings).stdout)
+        assert told["pid"] == other.info.backend_pid and told["state"] == "idle"
+
+
+@contextmanager
+def connect_directly(settings: Settings, **more: str) -> Iterator[Any]:
+    with closing(psycopg2.connect(settings.database_url, **more)) as opened:
+        opened.autocommit = True
+        yield opened
+
+
+def test_only_sessions_of_this_database_can_be_ended(settings: Settings, cluster: Cluster) -> None:
+    with closing(cluster.connect("postgres")) as elsewhere:
+        pid = elsewhere.info.backend_pid
+        finished = run_task(f"db.end {pid}", settings)
+        assert finished.returncode == 2 and f"{pid} is no session of test_" in finished.stderr
+        assert run_task("db.end one", settings).returncode == 2
+        with inspecting(settings) as inspector, pytest.raises(WrongUseError, match="is no session of"):
+            end_session(inspector, inspector.connection.info.backend_pid)
+        elsewhere.cursor().execute("SELECT 1")
+
+
+def test_a_login_without_the_right_is_told_so(settings: Settings, other_login: Url, connection: Any) -> None:
+    told = pytest.raises(OperationFailedError, match=r"may not end session .* GRANT pg_signal_backend")
+    with inspecting(replace(settings, database_url=other_login)) as inspector, told:
+        end_session(inspector, connection.info.backend_pid)
+    connection.cursor().execute("SELECT 1")
+
+
+@pytest.mark.usefixtures("configured")
+def test_a_statement_of_a_service_is_shown_without_the_settings_that_it_brings(settings: Settings) -> None:
+    failures: list[BaseException] = []
+
+    def serve() -> None:
+        try:
+            with db, firm(uuid.uuid4()):
+                db.execute_sql("SELECT 'the slow one',\n pg_sleep(30)")
+        except peewee.OperationalError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    with inspecting(settings) as looking:
+        running = "SELECT 'the slow one', pg_sleep(30)"
+        (row,) = eventually(lambda: [row for row in connections(looking) if row["statement"] == running])
+        assert any(one["statement"] == running for one in slow(looking).statements)
+        line = next(line for line in overview(settings) if line.topic == "longest statement")
+        assert line.text.endswith(running)
+        cancelled = cancel_statement(looking, row["pid"])
+    thread.join()
+    assert cancelled.statement == running and cancelled.application == "legal_store"
+    assert len(failures) == 1 and "cancel" in str(failures[0])
 
 
 def test_sizes_name_tables_and_indexes_in_bad_order(settings: Settings, connection: Any) -> None:
@@ -241,6 +337,53 @@ def test_a_report_of_servers_that_are_away_says_so(tmp_path: Path) -> None:
     )
     report = make_report(away)
     assert report.sizes is None and report.lines[0].state == "bad" and "s3cret" not in repr(report)
+
+
+def test_a_report_of_nothing_that_runs_is_a_page_too(invoke: Invoke, tmp_path: Path) -> None:  # noqa: F811
+    page = tmp_path / "page.html"
+    finished = invoke("report", "--file", str(page), LEGAL_STORE_HOME=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    assert "DATABASE_URL is not set, and no embedded PostgreSQL runs" in page.read_text()
+
+
+def test_a_report_waits_once_for_a_server_that_does_not_answer(settings: Settings) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=8) as silent:
+        url = Url(f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/x?sslmode=disable&connect_timeout=2")
+        report = make_report(replace(settings, database_url=url))
+        silent.setblocking(False)
+        silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            silent.accept()
+    assert report.lines[0].state == "bad" and len(report.lines) == 3 and report.checks
+
+
+@pytest.fixture
+def other_login(cluster: Cluster, database_url: Url) -> Iterator[Url]:
+    """The URL of the database as a login that owns nothing and is no superuser."""
+    name = f"login_{uuid.uuid4().hex[:12]}"
+    with closing(cluster.connect("postgres")) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        cursor.execute(f"CREATE ROLE {name} LOGIN")
+        yield Url(re.sub(r"//[^@]*@", f"//{name}@", database_url))
+        cursor.execute(f"DROP ROLE {name}")
+
+
+def test_a_login_that_is_no_superuser_gets_what_it_may_see(settings: Settings, other_login: Url) -> None:
+    limited = replace(settings, database_url=other_login)
+    with inspecting(limited) as inspector:
+        assert slow(inspector).source == "pg_stat_activity"
+    report = make_report(limited)
+    assert report.sizes and any(line.text.startswith("cannot be read") for line in report.lines)
+    assert next(check for check in report.checks if check.what == "statement statistics").state == "look"
+
+
+def test_a_part_of_a_report_that_cannot_be_read_is_a_line(settings: Settings, connection: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE SCHEMA elsewhere")
+        cursor.execute("CREATE EXTENSION pg_stat_statements SCHEMA elsewhere")  # not in the search path
+    report = make_report(settings)
+    line = next(line for line in report.lines if line.topic == "statements")
+    assert line.state == "look" and "cannot be read" in line.text and report.statements is None and report.sizes
 
 
 def test_a_report_is_a_page_for_its_owner_only(settings: Settings, tmp_path: Path) -> None:
