@@ -68,7 +68,7 @@ _STATEMENT_FAILURES = {
     "53200": "The server is out of memory: lower work_mem or the load, then run the command again.",
     "53300": "The server has no free connection: see `invoke status`, or lower DATABASE_POOL_SIZE.",
     "57014": "The statement took longer than allowed: raise DATABASE_STATEMENT_TIMEOUT or look at its plan.",
-    "55P03": "Another session holds the lock: see pg_stat_activity, then run the command again.",
+    "55P03": "Another session holds the lock: `invoke doctor` names it, `invoke db.end PID` ends it; then try again.",
     "58P01": "Install the extension's files on the server, or enable it in your host's dashboard.",
     "42P01": "The table is missing: run `invoke migrate.deploy`.",
     "25006": "The server is read-only (a standby?): connect to the primary.",

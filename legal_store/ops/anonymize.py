@@ -49,6 +49,8 @@ def anonymize(
 
     if forget_key and not key_file:
         raise WrongUseError("--forget-key needs --key-file.", remedy="Without a key file the key is never stored.")
+    if dry_run and report:
+        raise WrongUseError("--report is of a run, and --dry-run is none.", remedy="Leave one of them out; see --json.")
     _refuse_production()
     chosen = masking.read_rules(own_or_shipped(rules))
     with closing(_connect()) as connection:

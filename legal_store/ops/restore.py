@@ -138,8 +138,7 @@ def _say_migrations(parameters: dict[str, Any]) -> None:
 
     if settings().migrations_dir.is_dir():
         found = status(parameters, settings().migrations_dir)
-        pending = f"{len(found.pending)} pending: run `invoke migrate.deploy`" if found.pending else "none pending"
-        print(f"Migrations: {len(found.applied)} applied, {pending}.")
+        print(f"Migrations: {found}. {found.remedy}".rstrip())
 
 
 def _is_production(parameters: dict[str, Any]) -> bool:
