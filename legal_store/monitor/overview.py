@@ -231,14 +231,17 @@ def _redis(settings: Settings) -> Part:
     text = f"{found['program']} {found['version']}, {human_bytes(found['used_memory'])} of {limit}"
     text += f", {found['hits'] / asked:.1%} hits" if asked else ""
     text += f", {found['evicted_keys']} keys evicted" if found["evicted_keys"] else ""
-    full = found["maxmemory"] and found["used_memory"] > 0.9 * found["maxmemory"]
-    return "look" if full or found["evicted_keys"] else "good", text, found
+    if found["full"]:
+        return "bad", f"{text}; writes are refused", found
+    nearly = found["maxmemory"] and found["used_memory"] > 0.9 * found["maxmemory"]
+    return "look" if nearly or found["evicted_keys"] else "good", text, found
 
 
 def redis_facts(settings: Settings) -> dict[str, Any]:
     """Return version, memory and hit counts of Redis. Raises ServerUnavailableError when it does not answer."""
     from redis.exceptions import RedisError
 
+    from legal_store.database.health import memory_is_full
     from legal_store.database.target import redis_client, redis_options, redis_url
 
     with redis_client(redis_url(settings), redis_options(connect=2, answer=2)) as client:
@@ -255,6 +258,7 @@ def redis_facts(settings: Settings) -> dict[str, Any]:
         "used_memory": info["used_memory"],
         "maxmemory": info.get("maxmemory", 0),
         "policy": info.get("maxmemory_policy", ""),
+        "full": memory_is_full(info),
         "evicted_keys": info.get("evicted_keys", 0),
         "hits": info.get("keyspace_hits", 0),
         "misses": info.get("keyspace_misses", 0),

@@ -21,8 +21,9 @@ from typing import Any
 import peewee
 import psycopg2
 import pytest
+import redis
 
-from legal_store import embedded
+from legal_store import check_database_health, check_redis_health, embedded
 from legal_store.backup.manifest import Export, Manifest, backup_name
 from legal_store.backup.stores.local import LocalStore
 from legal_store.config import Settings, Url
@@ -34,6 +35,7 @@ from legal_store.monitor.ending import cancel_statement, end_session
 from legal_store.monitor.inspection import blockers, connections, inspecting, sizes, slow
 from legal_store.monitor.overview import last_backup, overview, remember_size
 from legal_store.monitor.report import make_report
+from legal_store.production import mark_production
 from tests.backup.samples import put, sample_manifest
 from tests.cli.conftest import Invoke, invoke  # noqa: F401  (a fixture)
 from tests.conftest import CHECKOUT, MIGRATIONS, Cluster
@@ -99,6 +101,45 @@ def test_servers_that_are_away_are_bad_and_the_rest_is_still_shown(tmp_path: Pat
     assert lines["PostgreSQL"].state == lines["Redis"].state == "bad" and "backup" in lines
     assert "s3cret" not in str(lines) and "s3cret" not in str(checkup(away))
     assert any(check.what == "PostgreSQL answers" and check.state == "bad" and check.remedy for check in checkup(away))
+
+
+def _found(settings: Settings, what: str) -> tuple[str, str]:
+    [check] = [check for check in checkup(settings) if check.what == what]
+    return check.state, check.found
+
+
+def test_a_redis_without_room_is_bad(settings: Settings) -> None:
+    with redis.Redis.from_url(str(settings.redis_url)) as client:
+        before = client.config_get("maxmemory*")
+        client.config_set("maxmemory", 1)
+        client.config_set("maxmemory-policy", "noeviction")
+        try:
+            assert _found(settings, "Redis") == ("bad", "the memory is full: writes are refused")
+            [line] = [line for line in overview(settings) if line.topic == "Redis"]
+            found = check_redis_health(settings)
+        finally:
+            for name in ("maxmemory", "maxmemory-policy"):
+                client.config_set(name, before[name])
+    assert line.state == "bad" and "writes are refused" in line.text
+    assert not found.healthy and "the memory is full" in found.reason
+
+
+def test_a_database_that_is_set_to_reading_only_is_bad(settings: Settings, connection: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_database()")
+        cursor.execute(f"ALTER DATABASE {cursor.fetchone()[0]} SET default_transaction_read_only = on")
+    assert _found(settings, "PostgreSQL can be written") == ("bad", "default_transaction_read_only is on")
+    db.configure(settings)
+    found = check_database_health(db)
+    db.close_all()
+    assert found.status == "warn" and "nothing can be written" in found.reason
+
+
+def test_a_database_that_says_otherwise_than_the_shell_is_shown(settings: Settings, connection: Any) -> None:
+    assert _found(settings, "environment") == ("good", "development")
+    mark_production(connection)
+    found = _found(settings, "environment")
+    assert found == ("look", "LEGAL_STORE_ENV says development, the database production")
 
 
 def test_an_empty_database_has_remedies(settings: Settings, empty_database: Url) -> None:
