@@ -56,7 +56,7 @@ class ConfigurationError(WrongUseError):
 
 
 class NotConnectedError(WrongUseError):
-    """The database was used by a thread that has borrowed no connection."""
+    """The database was used by a thread, or an asyncio task, that has borrowed no connection."""
 
 
 class RefusedError(WrongUseError):

@@ -51,8 +51,15 @@ def refuse_production(doing: str, settings: Settings, *, url: str | None = None)
     if signs:
         raise RefusedError(
             f"{doing} is refused, this is production: {'; '.join(signs)}.",
-            remedy="Nothing was changed. Use a development database, or correct the sign if it is wrong.",
+            remedy="Nothing was changed. Use a development database, or correct the sign if it is wrong; the mark of a "
+            f"database is taken away by ALTER DATABASE ... RESET {ENVIRONMENT_SETTING}.",
         )
+
+
+def environment_of(settings: Settings, parameters: dict[str, Any]) -> str:
+    """Return which environment the database of psycopg2 `parameters` belongs to: what it says itself, unless
+    LEGAL_STORE_ENV says production; LEGAL_STORE_ENV where it says nothing. Raises ServerUnavailableError."""
+    return settings.environment if settings.production else environment_marker(parameters) or settings.environment
 
 
 def environment_marker(parameters: dict[str, Any]) -> str | None:
@@ -77,8 +84,8 @@ def environment_marker(parameters: dict[str, Any]) -> str | None:
     return None if row is None else str(row[0])
 
 
-def mark_production(connection: Any) -> bool:
-    """Write into the database that it is production; return whether the mark is there now.
+def mark_production(connection: Any) -> bool | None:
+    """Write into the database that it is production; return whether that was possible, None where it says so already.
 
     A login that does not own the database may not write it: then nothing changes.
     """
@@ -88,7 +95,7 @@ def mark_production(connection: Any) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(_READ_MARKER, {"prefix": f"{ENVIRONMENT_SETTING}="})
         if cursor.fetchone() == ("production",):
-            return True
+            return None
         cursor.execute("SELECT current_database()")
         statement = sql.SQL("ALTER DATABASE {} SET {} = 'production'").format(
             sql.Identifier(cursor.fetchone()[0]), sql.Identifier(*ENVIRONMENT_SETTING.split("."))

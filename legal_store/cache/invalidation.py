@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -55,9 +54,8 @@ class Invalidation:
         )
         return Invalidated(pattern, "scan", count, complete)
 
-    def documented(self, firm: uuid.UUID | None, patterns: Iterable[str], *, strict: bool) -> bool:
-        """Invalidate several patterns that need no scan, of one firm or of the shared space, in one round trip."""
-        space = Space(self.prefix, firm)
+    def documented(self, space: Space, patterns: Iterable[str], *, strict: bool) -> bool:
+        """Invalidate several patterns that need no scan, of one space, in one round trip."""
         generations: dict[str, None] = {}
         for pattern in patterns:
             found = space.generations_of(pattern)

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 from legal_store.cache import entry
 from legal_store.cache.entry import Entry
 from legal_store.cache.flights import Flight, Flights
-from legal_store.cache.keys import Place
+from legal_store.cache.keys import Space
 from legal_store.cache.metrics import Metrics
+from legal_store.cache.ownership import only_rows_of
 from legal_store.cache.store import AwayError, Begun, Store
 from legal_store.errors import WrongUseError
 from legal_store.keyvalue import codec
@@ -50,12 +51,20 @@ class Loading:
     """One call of get_or_load."""
 
     def __init__(
-        self, store: Store, flights: Flights, metrics: Metrics, place: Place, load: Callable[[], Any], policy: Policy
+        self,
+        store: Store,
+        flights: Flights,
+        metrics: Metrics,
+        space: Space,
+        key: str,
+        load: Callable[[], Any],
+        policy: Policy,
     ) -> None:
         self.store = store
         self.flights = flights
         self.metrics = metrics
-        self.place = place
+        self.space = space
+        self.place = space.place(key)
         self.load = load
         self.policy = policy
         self.stale: Entry | None = None  # valid, but past its end
@@ -205,7 +214,7 @@ class Loading:
         began = time.perf_counter()
         try:
             value = self._timed_load()
-            body = codec.encode(value)
+            body = codec.encode(value, only_rows_of(self.space.owner))
         except BaseException as error:  # noqa: BLE001  (raised again, unless an old value may be served)
             self._give_back(begun)
             return self._stale_instead(error), _STORED

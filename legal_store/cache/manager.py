@@ -15,7 +15,7 @@ from legal_store.cache.invalidation import Invalidated, Invalidation
 from legal_store.cache.keys import Place, Space
 from legal_store.cache.loading import Loading, Policy
 from legal_store.cache.metrics import EntityMetrics, Metrics
-from legal_store.cache.ownership import space_of
+from legal_store.cache.ownership import only_rows_of, space_of
 from legal_store.cache.rules import Event, Rules
 from legal_store.cache.store import AwayError, Begun, Store
 from legal_store.errors import WrongUseError
@@ -41,7 +41,8 @@ class CacheManager:
     """A cache of values for services: keyed by firm, never stale after an invalidation, and never in the way.
 
     Keys are `{service}:{entity}:{id}`, or shorter. They belong to the firm of the scope (`with
-    legal_store.firm(...)`) or to the one given as `firm=`; what belongs to no firm needs `shared=True`. While Redis
+    legal_store.firm(...)`) or to the one given as `firm=`; what belongs to no firm needs `shared=True`. FirmScopeError:
+    another firm than the scope's was named, or a row would be kept where another firm than its own reads. While Redis
     is away, every read is a miss after at most 100 ms (200 ms where it has to connect), and after two of them at once.
 
     `url`: of Redis, by default that of the settings; `ttl`: seconds, by default REDIS_CACHE_DEFAULT_TTL (5 min);
@@ -112,17 +113,17 @@ class CacheManager:
         can tell: use `get_or_load`, or take a `fence` before reading. Raises WrongUseError for a value of a type
         that cannot be kept.
         """
-        place = self._space(firm, shared).place(key)
+        space = self._space(firm, shared)
         if fence is not None:
-            return self._set_fenced(place, value, self._lifetime(ttl), fence)
-        return self._put({place: value}, ttl)
+            return self._set_fenced(space, key, value, self._lifetime(ttl), fence)
+        return self._put(space, {key: value}, ttl)
 
     def set_many(
         self, values: Mapping[str, Any], ttl: float | None = None, *, firm: Any = None, shared: bool = False
     ) -> bool:
         """Keep several values in one round trip; return whether they were kept."""
         space = self._space(firm, shared)
-        return self._put({space.place(key): value for key, value in values.items()}, ttl) if values else True
+        return self._put(space, values, ttl) if values else True
 
     def fence(self, key: str, *, firm: Any = None, shared: bool = False) -> Fence | None:
         """Return the state of `key` to hand to `set` later; None while Redis is away."""
@@ -151,10 +152,10 @@ class CacheManager:
         not kept after it. Shortly before its end a value is loaded anew by one reader (XFetch). Options in seconds:
         see Policy. Raises what `load` raises.
         """
-        place = self._space(firm, shared).place(key)
+        space = self._space(firm, shared)
         seconds = self._default_ttl if ttl is None else _positive(ttl)
         policy = Policy(seconds, stale_while_revalidate, stale_if_error, negative_ttl, load_limit)
-        return Loading(self._store, self._flights, self._metrics, place, load, policy).value()
+        return Loading(self._store, self._flights, self._metrics, space, key, load, policy).value()
 
     def cached(self, key: str, ttl: float | None = None, **options: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:
         """Cache the results of a function under `key`, a template over its arguments:
@@ -207,7 +208,8 @@ class CacheManager:
     def invalidate_generations(self, firm: uuid.UUID | None, patterns: Iterable[str], *, strict: bool = False) -> bool:
         """Make the values under several documented patterns of one firm (None: the shared space) invalid in one
         round trip; return False when Redis is away. Raises WrongUseError for a pattern that needs a scan."""
-        return self._invalidation.documented(firm, patterns, strict=strict)
+        space = self._space(firm, shared=firm is None)
+        return self._invalidation.documented(space, patterns, strict=strict)
 
     def on(self, event: str, *patterns: str) -> None:
         """Let an event invalidate patterns too, one line for each rule of a service:
@@ -225,7 +227,8 @@ class CacheManager:
         """
         done = True
         for firm, patterns in self._rules.patterns(events).items():
-            done = self.invalidate_generations(firm, patterns, strict=strict) and done
+            # whoever was in scope when it was written, another may be when it is committed
+            done = self._invalidation.documented(Space(self.prefix, firm), patterns, strict=strict) and done
         return done
 
     def clear(self, *, seconds: float | None = None) -> Invalidated:
@@ -274,12 +277,13 @@ class CacheManager:
         self._metrics.count(place.entity, "misses")
         return default
 
-    def _put(self, values: Mapping[Place, Any], ttl: float | None) -> bool:
+    def _put(self, space: Space, values: Mapping[str, Any], ttl: float | None) -> bool:
         lives = [self._lifetime(ttl) for _ in values]
         now = time.time()
+        look = only_rows_of(space.owner)
         items = [
-            (place, entry.header(now, life, 0.0), codec.encode(value))
-            for (place, value), life in zip(values.items(), lives, strict=True)
+            (space.place(key), entry.header(now, life, 0.0), codec.encode(value, look))
+            for (key, value), life in zip(values.items(), lives, strict=True)
         ]
         try:
             self._store.put(items, lives)
@@ -287,12 +291,14 @@ class CacheManager:
             return False
         return True
 
-    def _set_fenced(self, place: Place, value: Any, life: float, fence: Fence) -> bool:
+    def _set_fenced(self, space: Space, key: str, value: Any, life: float, fence: Fence) -> bool:
+        place = space.place(key)
         if not place.value.endswith(f":{fence.key}"):
             raise WrongUseError(f"This fence is of {fence.key!r}.", remedy="Take one for each key.")
         begun = Begun(None, None, list(fence.marks))
+        body = codec.encode(value, only_rows_of(space.owner))
         try:
-            kept = self._store.keep(place, begun, entry.header(time.time(), life, 0.0), codec.encode(value), life)
+            kept = self._store.keep(place, begun, entry.header(time.time(), life, 0.0), body, life)
         except AwayError:
             return False
         if not kept:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from legal_store.cache.keys import Space
-from legal_store.database.scope import current_firm
+from legal_store.database.scope import as_firm_id, current_firm
 from legal_store.errors import FirmScopeError, WrongUseError
 
 
 def space_of(prefix: str, firm: Any, shared: bool) -> Space:
-    """Return the keys that a call may touch. Raises FirmScopeError when it names no firm and none is in scope."""
+    """Return the keys that a call may touch. Raises FirmScopeError when it names no firm and none is in scope, or
+    another one than the scope's."""
     if shared:
         if firm is not None:
             raise WrongUseError("A key is either a firm's or shared.", remedy="Give firm= or shared=True.")
         return Space(prefix, None)
-    owner = current_firm() if firm is None else firm_id_of(firm)
+    owner = current_firm()
+    if firm is not None:
+        owner = _named(firm, owner)
     if owner is None:
         raise FirmScopeError(
             "A cached value belongs to a firm, and no firm was named.",
@@ -26,10 +30,37 @@ def space_of(prefix: str, firm: Any, shared: bool) -> Space:
     return Space(prefix, owner)
 
 
-def firm_id_of(firm: Any) -> uuid.UUID:
-    """Return the id of a firm given as UUID, text or Firm. Raises FirmScopeError."""
-    given = getattr(firm, "id", firm)
-    try:
-        return given if isinstance(given, uuid.UUID) else uuid.UUID(str(given))
-    except ValueError:
-        raise FirmScopeError(f"{given!r} is no firm's id.", remedy="Give a UUID, its text, or a Firm.") from None
+def _named(firm: Any, in_scope: uuid.UUID | None) -> uuid.UUID:
+    firm_id = as_firm_id(firm)
+    if in_scope not in (None, firm_id):
+        raise FirmScopeError(
+            f"The cache was asked for firm {firm_id} in the scope of firm {in_scope}.",
+            remedy="Leave that scope first; work that spans firms goes into all_firms(reason=...).",
+        )
+    return firm_id
+
+
+def only_rows_of(owner: uuid.UUID | None) -> Callable[[Any], None]:
+    """Return what looks at each row that is to be kept among the values of `owner`, or, for None, of all firms.
+
+    It raises FirmScopeError for a row of a firm whose values others read there. A row that was read without its firm
+    is taken for the owner's.
+    """
+
+    def check(row: Any) -> None:
+        column = getattr(row, "firm_column", None)
+        if column is None:
+            return
+        firm = row.__data__.get(column)
+        if owner is None:
+            raise FirmScopeError(
+                f"A row of {type(row).__name__} belongs to a firm, and what is kept with shared=True all firms read.",
+                remedy="Keep it in the scope of its firm, without shared=True.",
+            )
+        if firm is not None and as_firm_id(firm) != owner:
+            raise FirmScopeError(
+                f"A row of {type(row).__name__} of firm {firm} was to be kept where firm {owner} reads.",
+                remedy="Keep it in the scope of its firm.",
+            )
+
+    return check

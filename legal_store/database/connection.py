@@ -15,6 +15,7 @@ from peewee import ConnectionContext, InterfaceError, OperationalError
 from playhouse.pool import PooledPostgresqlDatabase
 
 from legal_store.database.changes import ChangeTracking
+from legal_store.database.tasks import current_task, other_task
 from legal_store.errors import NotConnectedError
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ class Database(ChangeTracking, PooledPostgresqlDatabase):
 
     A thread borrows a connection with `with db:` (one transaction) or `with db.connection_context():` (none) and
     gives it back at the end of the block. Models used outside of such a block raise NotConnectedError: a connection
-    that was borrowed silently would never come back.
+    that was borrowed silently would never come back. Tasks of one event loop share their thread: another task than
+    the one that borrowed gets NotConnectedError too.
 
     A session is prepared once, by the hooks of `at_connect`; what its borrowers change in it is undone when it comes
     back. Firm and role travel with each statement (legal_store/database/scope.py).
@@ -171,12 +173,16 @@ class Database(ChangeTracking, PooledPostgresqlDatabase):
         Raises PoolExhaustedError, ServerUnavailableError or PoolClosedError, each with what to do.
         """
         mine = self._state.__dict__  # this thread's, looked up once
+        task = current_task()
         if not mine["closed"]:
+            if mine["task"] is not task:
+                raise other_task(mine["task"])
             if reuse_if_open:
                 return False
             raise OperationalError("Connection already opened.")
         mine["conn"] = (self._pool or self.pool).acquire(borrower=sys._getframe(1))
         mine["closed"] = False
+        mine["task"] = task
         return True
 
     def close(self) -> bool:
@@ -187,7 +193,9 @@ class Database(ChangeTracking, PooledPostgresqlDatabase):
         if mine["transactions"]:
             raise OperationalError("Attempting to close database while transaction is open.")
         connection = mine["conn"]
-        mine.update(closed=True, conn=None, ctx=[], transactions=[], commit_callbacks=[])  # as Peewee's reset()
+        mine.update(
+            closed=True, conn=None, task=None, ctx=[], transactions=[], commit_callbacks=[]
+        )  # as Peewee's reset()
         connection.pool.release(connection)
         return True
 
@@ -215,16 +223,18 @@ class Database(ChangeTracking, PooledPostgresqlDatabase):
             raise
 
     def connection(self) -> PooledConnection:
-        """Return the psycopg2 connection that this thread has borrowed. Raises NotConnectedError if it has none."""
-        if self._state.closed:
+        """Return the psycopg2 connection that this thread has borrowed. Raises NotConnectedError if it has none, or
+        another asyncio task has borrowed it."""
+        mine = self._state.__dict__
+        if mine["closed"]:
             raise _not_connected()
-        return cast("PooledConnection", self._state.conn)
+        if mine["task"] is not current_task():
+            raise other_task(mine["task"])
+        return cast("PooledConnection", mine["conn"])
 
     def cursor(self, named_cursor: Any = None) -> Any:
-        """Return a cursor of this thread's connection. Raises NotConnectedError if it has none."""
-        if self._state.closed:
-            raise _not_connected()
-        return self._state.conn.cursor()
+        """Return a cursor of this thread's connection. Raises NotConnectedError as `connection` does."""
+        return self.connection().cursor()
 
     def rollback(self) -> None:
         """Roll the transaction back. Nothing to do where the connection is lost: then the server does it."""
@@ -291,7 +301,7 @@ class _Borrowing(ConnectionContext):
 
     def __enter__(self) -> None:
         mine = self.db._state.__dict__
-        if mine["closed"]:
+        if mine["closed"] or mine["task"] is not current_task():
             self.db.connect()
         mine["ctx"].append(self)
 

@@ -122,6 +122,8 @@ def required_scope(what: str) -> Scope:
 
 def as_firm_id(firm: Any) -> uuid.UUID:
     """Return the id of `firm`: a UUID, its text, or a Firm. Raises FirmScopeError for anything else."""
+    if isinstance(firm, uuid.UUID):
+        return firm
     given = firm
     if hasattr(firm, "_meta"):
         if firm._meta.table_name != "firms":

@@ -36,6 +36,8 @@ class Key(NamedTuple):
     name: str
     columns: list[str | None]
     unique: bool
+    excluding: bool
+    """An EXCLUDE constraint; then `columns` has None also for what is compared by another operator than `=`."""
     whole: bool
     """Valid, and over all rows."""
 
@@ -57,15 +59,30 @@ class View(NamedTuple):
     reads: list[str]
 
 
+class Definition(NamedTuple):
+    """All that says what a function does. `options`: what differs from the default, as in "SECURITY DEFINER"."""
+
+    returns: str
+    language: str
+    options: frozenset[str]
+    settings: frozenset[str]
+    """As in pg_proc.proconfig: "search_path=public, pg_temp"."""
+    body: str
+
+
 class Routine(NamedTuple):
     name: str
+    quoted: str
+    """As statements name it."""
     owner: str
-    definer: bool
-    search_path: str | None
-    body: str
     public: bool
     """Whether everybody may call it."""
-    trigger: bool
+    comment: str
+    definition: Definition
+
+    @property
+    def definer(self) -> bool:
+        return "SECURITY DEFINER" in self.definition.options
 
 
 class Right(NamedTuple):
@@ -120,7 +137,7 @@ def read_catalog(connection: Any, service_role: str) -> Catalog:
             keys=rows(Key, _KEYS),
             references=rows(Reference, _REFERENCES),
             views=rows(View, _VIEWS),
-            routines=rows(Routine, _ROUTINES),
+            routines=rows(_routine, _ROUTINES),
             rights=rows(Right, _RIGHTS),
             role=next(iter(rows(Role, _ROLE.format(powers=_POWERS))), None),
         )
@@ -131,6 +148,14 @@ def read_session(connection: Any) -> Session:
     with connection.cursor() as cursor:
         cursor.execute(_SESSION.format(powers=_POWERS))
         return Session(*cursor.fetchone())
+
+
+def _routine(
+    name: str, quoted: str, owner: str, public: bool, comment: str, returns: str, language: str, *rest: Any
+) -> Routine:
+    options, settings, body = rest
+    definition = Definition(returns, language, frozenset(options), frozenset(settings), body.strip())
+    return Routine(name, quoted, owner, public, comment, definition)
 
 
 _COMMON = """
@@ -166,10 +191,13 @@ FROM base JOIN pg_policy p ON p.polrelid = base.oid ORDER BY 1, 2
 _KEYS = """
 SELECT base.name, i.relname::text,
        ARRAY(SELECT a.attname::text FROM unnest(x.indkey::int2[]) WITH ORDINALITY k(attnum, position)
+             LEFT JOIN pg_operator o ON o.oid = e.conexclop[k.position]
              LEFT JOIN pg_attribute a ON a.attrelid = base.oid AND a.attnum = k.attnum AND k.attnum > 0
+                                     AND (e.oid IS NULL OR o.oprname = '=')
              WHERE k.position <= x.indnkeyatts ORDER BY k.position),
-       x.indisunique, x.indisvalid AND x.indpred IS NULL
-FROM base JOIN pg_index x ON x.indrelid = base.oid JOIN pg_class i ON i.oid = x.indexrelid ORDER BY 1, 2
+       x.indisunique, x.indisexclusion, x.indisvalid AND x.indpred IS NULL
+FROM base JOIN pg_index x ON x.indrelid = base.oid JOIN pg_class i ON i.oid = x.indexrelid
+LEFT JOIN pg_constraint e ON e.conindid = x.indexrelid AND e.contype = 'x' ORDER BY 1, 2
 """
 
 _REFERENCES = """
@@ -198,15 +226,20 @@ FROM relation v WHERE v.relkind IN ('v', 'm') ORDER BY 1
 
 _ROUTINES = """
 SELECT space.prefix || p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')',
-       pg_get_userbyid(p.proowner)::text, p.prosecdef,
-       (SELECT substr(setting, 13) FROM unnest(p.proconfig) setting WHERE setting LIKE 'search_path=%%'),
-       coalesce(nullif(p.prosrc, ''), pg_get_function_sqlbody(p.oid), ''),
+       p.oid::regprocedure::text, pg_get_userbyid(p.proowner)::text,
        EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) WHERE grantee = 0),
-       p.prorettype = 'trigger'::regtype
-FROM pg_proc p JOIN space ON space.oid = p.pronamespace
+       coalesce(obj_description(p.oid, 'pg_proc'), ''),
+       coalesce(pg_get_function_result(p.oid), ''), l.lanname::text,
+       array_remove(ARRAY[
+           CASE p.provolatile WHEN 'i' THEN 'IMMUTABLE' WHEN 's' THEN 'STABLE' END,
+           CASE p.proparallel WHEN 'r' THEN 'PARALLEL RESTRICTED' WHEN 's' THEN 'PARALLEL SAFE' END,
+           CASE WHEN p.prosecdef THEN 'SECURITY DEFINER' END, CASE WHEN p.proisstrict THEN 'STRICT' END,
+           CASE WHEN p.proleakproof THEN 'LEAKPROOF' END, 'SUPPORT ' || nullif(p.prosupport, 0)::regproc], NULL),
+       coalesce(p.proconfig, '{}'), coalesce(nullif(p.prosrc, ''), pg_get_function_sqlbody(p.oid), '')
+FROM pg_proc p JOIN space ON space.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
 WHERE NOT EXISTS (SELECT FROM pg_depend d
                   WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
-  AND p.prokind IN ('f', 'p') ORDER BY 1
+  AND p.prokind IN ('f', 'p', 'w') ORDER BY 1
 """
 
 _RIGHTS = """

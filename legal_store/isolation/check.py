@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import TYPE_CHECKING, Any
 
-from legal_store.isolation.catalog import read_catalog, read_session
+from legal_store.isolation.catalog import Definition, read_catalog, read_session
 from legal_store.isolation.rules import Expected, Finding, findings, session_findings
+
+if TYPE_CHECKING:
+    from legal_store.schema.objects import Function
 
 
 def check_isolation(connection: Any) -> list[Finding]:
@@ -32,8 +36,23 @@ def declared() -> Expected:
     return Expected(
         service_role=SCHEMA.service_role,
         firm_function=CURRENT_FIRM.signature.partition("(")[0],
-        firm_function_body=CURRENT_FIRM.body,
+        functions={function.signature: definition_of(function) for function in SCHEMA.functions},
         keys_across_firms={item.name: item.across_firms for item in uniques if item.across_firms},
         operations_tables={m._meta.table_name: m.operations_only for m in SCHEMA.models if m.operations_only},
         shared_tables={model._meta.table_name: model.shared for model in SCHEMA.models if model.shared},
     )
+
+
+def definition_of(function: Function) -> Definition:
+    """Return what PostgreSQL's catalog says of a declared function."""
+    options, *settings = re.split(r"\s*\bSET\s+", function.attributes)
+    return Definition(
+        returns=re.sub(r"\s+\(", "(", function.returns),
+        language=function.language,
+        options=frozenset(_OPTIONS.findall(options)),
+        settings=frozenset(re.sub(r"\s*=\s*", "=", setting.strip()) for setting in settings),
+        body=function.body.strip(),
+    )
+
+
+_OPTIONS = re.compile(r"IMMUTABLE|STABLE|STRICT|LEAKPROOF|SECURITY DEFINER|PARALLEL \w+")

@@ -24,8 +24,8 @@ _FILTERS = {
     "in_cases uuid[]": "row.case_id = ANY (in_cases)",
     "of_types text[]": "row.document_type = ANY (of_types)",
     "of_statuses text[]": "row.status = ANY (of_statuses)",
-    "created_from timestamptz": "row.created_at >= created_from",
-    "created_before timestamptz": "row.created_at < created_before",
+    "created_from timestamp with time zone": "row.created_at >= created_from",
+    "created_before timestamp with time zone": "row.created_at < created_before",
 }
 _FILTERED = "".join(f"\n          AND ({given.split()[0]} IS NULL OR {test})" for given, test in _FILTERS.items())
 

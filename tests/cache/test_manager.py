@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import Context
 from typing import Any
 
 import pytest
 import redis
 
 import legal_store
+from legal_store import Case, Skill
 from legal_store.cache import CacheManager
+from legal_store.database.scope import _current
 from legal_store.errors import FirmScopeError, WrongUseError
 
 FIRM, OTHER_FIRM = uuid.uuid4(), uuid.uuid4()
@@ -82,12 +87,94 @@ def test_the_original_events_patterns_reach_keys_in_every_position(cache: CacheM
 
 def test_firms_do_not_see_or_invalidate_each_other(cache: CacheManager) -> None:
     cache.set("case:1", "mine")
-    assert cache.get("case:1", firm=OTHER_FIRM) is None
-    cache.set("case:1", "theirs", firm=OTHER_FIRM)
-    cache.invalidate("*", firm=OTHER_FIRM)
+    with scope_of_the_other_firm():
+        assert cache.get("case:1") is None
+        cache.set("case:1", "theirs")
+        cache.invalidate("*")
+        cache.set("case:1", "theirs")
+        cache.invalidate("c?se:*")
+        assert cache.get("case:1") is None
     assert cache.get("case:1") == "mine"
-    cache.invalidate("c?se:*", firm=OTHER_FIRM)
-    assert cache.get("case:1") == "mine"
+
+
+CALLS: dict[str, Callable[[CacheManager, Any], object]] = {
+    "get": lambda cache, firm: cache.get("case:1", firm=firm),
+    "get_many": lambda cache, firm: cache.get_many(["case:1"], firm=firm),
+    "set": lambda cache, firm: cache.set("case:1", 1, firm=firm),
+    "set_many": lambda cache, firm: cache.set_many({"case:1": 1}, firm=firm),
+    "fence": lambda cache, firm: cache.fence("case:1", firm=firm),
+    "get_or_load": lambda cache, firm: cache.get_or_load("case:1", lambda: 1, firm=firm),
+    "cached": lambda cache, firm: cache.cached("case:{x}", firm=firm)(lambda x: x)(1),
+    "exists": lambda cache, firm: cache.exists("case:1", firm=firm),
+    "delete": lambda cache, firm: cache.delete("case:1", firm=firm),
+    "invalidate": lambda cache, firm: cache.invalidate("case:*", firm=firm),
+    "invalidate_generations": lambda cache, firm: cache.invalidate_generations(firm, ["case:1"]),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_another_firm_is_not_named_in_a_scope(cache: CacheManager, call: str) -> None:
+    with pytest.raises(FirmScopeError, match=f"for firm {OTHER_FIRM} in the scope of firm {FIRM}"):
+        CALLS[call](cache, OTHER_FIRM)
+    CALLS[call](cache, FIRM)
+    Context().run(CALLS[call], cache, OTHER_FIRM)
+    Context().run(in_all_firms, lambda: CALLS[call](cache, OTHER_FIRM))
+
+
+def in_all_firms(call: Callable[[], object]) -> None:
+    with legal_store.all_firms(reason="test"):
+        call()
+
+
+@contextmanager
+def scope_of_the_other_firm() -> Iterator[None]:
+    """As in another thread: a scope of another firm is not opened inside one."""
+    token = _current.set(None)
+    try:
+        with legal_store.firm(OTHER_FIRM):
+            yield
+    finally:
+        _current.reset(token)
+
+
+PLACES: dict[str, Callable[[Any], Any]] = {
+    "alone": lambda row: row,
+    "in a list": lambda row: [1, row],
+    "in a dict": lambda row: {"a": {"b": row}},
+    "in a dict by number": lambda row: {1: row},
+    "in a tuple": lambda row: (row,),
+    "in a dataclass": lambda row: Found(row),
+}
+
+
+@dataclasses.dataclass
+class Found:
+    row: Any
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_row_is_not_kept_where_another_firm_reads(cache: CacheManager, place: str) -> None:
+    theirs, mine = (PLACES[place](Case(firm=firm, title="x")) for firm in (OTHER_FIRM, FIRM))
+    keeps: list[Callable[[Any], object]] = [
+        lambda value: cache.set("case:9", value),
+        lambda value: cache.set("case:9", value, fence=cache.fence("case:9")),
+        lambda value: cache.set_many({"case:8": 1, "case:9": value}),
+        lambda value: cache.get_or_load("case:9", lambda: value),
+    ]
+    for keep in keeps:
+        with pytest.raises(FirmScopeError, match=f"of firm {OTHER_FIRM} was to be kept where firm {FIRM} reads"):
+            keep(theirs)
+        assert cache.get_many(["case:8", "case:9"]) == {}
+    for keep in keeps:
+        keep(mine)
+        assert cache.delete("case:9")
+    with pytest.raises(FirmScopeError, match="what is kept with shared=True all firms read"):
+        cache.set("case:9", mine, shared=True)
+    assert cache.get("case:9", shared=True) is None
+
+
+def test_a_row_of_no_firm_may_be_shared(cache: CacheManager) -> None:
+    assert cache.set("skill:1", [Skill(skill_id="s")], shared=True)
 
 
 def test_without_a_firm_a_call_is_refused(redis_url: str) -> None:
@@ -303,7 +390,8 @@ def test_a_nearby_value_costs_no_round_trip_and_ends_with_an_invalidation_here(
 def test_clear_removes_all_firms_values_and_nothing_else(cache: CacheManager, raw: redis.Redis) -> None:
     raw.set("session:{a}:b", 1)
     cache.set("case:1", 1)
-    cache.set("case:1", 1, firm=OTHER_FIRM)
+    with scope_of_the_other_firm():
+        cache.set("case:1", 1)
     cache.set("skill:1", 1, shared=True)
     assert cache.clear().removed == 3
     assert raw.keys() == [b"session:{a}:b"]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from legal_store.database import db
-from legal_store.isolation import check_isolation, check_service
+from legal_store.isolation import Finding, check_isolation, check_service
 from tests.conftest import CHECKOUT
 from tests.isolation.conftest import Host
 from tests.isolation.world import connected
@@ -89,6 +89,15 @@ MISTAKES = {
     "no index leads with the firm": (notes(keys="UNIQUE (body, firm_id)"), "no-firm-index", "notes"),
     "a key over all firms": ("CREATE UNIQUE INDEX c ON clients (email)", "key-ignores-firm", "clients.c"),
     "a key over an expression": ("CREATE UNIQUE INDEX c ON clients (lower(name))", "key-ignores-firm", "clients.c"),
+    "an exclusion over all firms": (
+        "CREATE EXTENSION btree_gist; ALTER TABLE clients ADD CONSTRAINT c EXCLUDE USING gist (email WITH =)",
+        "key-ignores-firm", "clients.c",
+    ),
+    "an exclusion of other firms' rows": (
+        "CREATE EXTENSION btree_gist;"
+        " ALTER TABLE clients ADD CONSTRAINT c EXCLUDE USING gist (firm_id WITH <>, email WITH =)",
+        "key-ignores-firm", "clients.c",
+    ),
     "a primary key without the firm": (notes(keys="PRIMARY KEY (id)"), "key-ignores-firm", "notes.notes_pkey"),
     "a reference without the firm": (
         "CREATE UNIQUE INDEX k ON cases (id); ALTER TABLE documents ADD CONSTRAINT r FOREIGN KEY (case_id)"
@@ -117,8 +126,34 @@ MISTAKES = {
         access("SET search_path = public"), "definer-search-path", "titles_like(wanted text)"
     ),
     "a function for everybody": (access(rights=""), "definer-for-everybody", "titles_like(wanted text)"),
-    "a function without the firm": (
-        access(firm="/* current_firm_id() */ true"), "definer-without-firm", "titles_like(wanted text)"
+    "a function of any body": (access(), "function-unreviewed", "titles_like(wanted text)"),
+    "a trigger with its owner's rights": (
+        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS 'BEGIN RETURN NEW; END'",
+        "function-unreviewed", "f()",
+    ),
+    "a procedure with its owner's rights": (
+        "CREATE PROCEDURE p() LANGUAGE sql SECURITY DEFINER AS 'UPDATE cases SET title = title'",
+        "function-unreviewed", "p()",
+    ),
+    "a function that sets the firm": (
+        "CREATE FUNCTION f() RETURNS bigint LANGUAGE sql SET legal_store.firm_id = 'x' AS 'SELECT count(*) FROM cases'",
+        "function-unreviewed", "f()",
+    ),
+    "a function that sets the role": (
+        "CREATE FUNCTION f() RETURNS bigint LANGUAGE sql SET role = none AS 'SELECT count(*) FROM cases'",
+        "function-unreviewed", "f()",
+    ),
+    "a function that is shown rows first": (
+        "CREATE FUNCTION f(text) RETURNS boolean LANGUAGE plpgsql LEAKPROOF AS"
+        " 'BEGIN RAISE NOTICE ''%'', $1; RETURN true; END'", "function-unreviewed", "f(text)",
+    ),
+    "a declared function with another body": (
+        "CREATE OR REPLACE FUNCTION record_role_change() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER"
+        " SET search_path = public, pg_temp AS 'BEGIN RETURN NEW; END'", "function-changed", "record_role_change()",
+    ),
+    "a declared function with another setting": (
+        "ALTER FUNCTION search_contents(tsquery, integer) SET legal_store.firm_id = 'x'",
+        "function-changed", "search_contents(query tsquery, at_most integer)",
     ),
     "a function of somebody else": (
         access() + "ALTER FUNCTION titles_like OWNER TO pg_monitor", "definer-owner", "titles_like(wanted text)"
@@ -128,6 +163,16 @@ MISTAKES = {
         " $$ SELECT nullif(current_setting('legal_store.firm_id', true), '')::uuid $$",
         "firm-function", "current_firm_id()",
     ),
+    **{
+        f"the firm's function: {change}": (
+            f"ALTER FUNCTION current_firm_id() {change}", "firm-function", "current_firm_id()"
+        )
+        for change in (
+            "SET legal_store.firm_id = '00000000-0000-0000-0000-000000000001'", "SET search_path = public",
+            "SECURITY DEFINER", "IMMUTABLE", "VOLATILE", "STRICT", "LEAKPROOF", "PARALLEL UNSAFE",
+            "OWNER TO pg_monitor",
+        )
+    },
     # the role of services, in a transaction that is rolled back: it belongs to the whole server
     "a role above the policies": ("ALTER ROLE legal_store_service BYPASSRLS", "role-powers", "legal_store_service"),
     "a superuser": ("ALTER ROLE legal_store_service SUPERUSER", "role-powers", "legal_store_service"),
@@ -163,8 +208,56 @@ def test_a_right_table_view_and_access_function_are_no_mistakes(owner: Any) -> N
     with owner.cursor() as cursor:
         cursor.execute(notes())
         cursor.execute("CREATE VIEW v WITH (security_invoker = true) AS SELECT * FROM notes")
+        cursor.execute("CREATE EXTENSION btree_gist")
+        cursor.execute("ALTER TABLE notes ADD CONSTRAINT c EXCLUDE USING gist (firm_id WITH =, body WITH =)")
         cursor.execute(access())
+        cursor.execute(statement_of(check_isolation(owner)))
     assert check_isolation(owner) == []
+
+
+def test_the_function_of_the_documents_is_no_mistake(owner: Any) -> None:
+    text = (CHECKOUT / "docs" / "isolation.md").read_text(encoding="utf-8")
+    with owner.cursor() as cursor:
+        cursor.execute(text.partition("```sql\n")[2].partition("```")[0])
+    assert check_isolation(owner) == []
+
+
+EVASIONS = {  # each reads the rows of all firms, and each holds the words that keep them apart
+    "or true": f"SELECT title FROM cases WHERE {LIMITED} OR true",
+    "not": f"SELECT title FROM cases WHERE NOT ({LIMITED})",
+    "a literal": f"SELECT title FROM cases WHERE title <> '{LIMITED}'",
+    "union": f"SELECT title FROM cases WHERE {LIMITED} UNION ALL SELECT title FROM cases",
+    "one of two tables": f"SELECT title FROM cases c LEFT JOIN clients d ON d.{LIMITED}",
+    "written by the way": f"WITH u AS (UPDATE cases SET title = title RETURNING *) SELECT title FROM u WHERE {LIMITED}",
+}
+
+
+@pytest.mark.parametrize("evasion", EVASIONS)
+def test_a_review_counts_for_the_definition_that_was_read_and_no_other(owner: Any, evasion: str) -> None:
+    with owner.cursor() as cursor:
+        cursor.execute(access())
+        cursor.execute(statement_of(check_isolation(owner)))
+        cursor.execute(
+            "CREATE OR REPLACE FUNCTION titles_like(wanted text) RETURNS SETOF text LANGUAGE sql STABLE"
+            f" SECURITY DEFINER {PINNED} AS $body$ {EVASIONS[evasion]} $body$"
+        )
+    assert [finding.rule for finding in check_isolation(owner)] == ["function-unreviewed"]
+
+
+def test_a_review_does_not_count_after_a_change_of_settings(owner: Any) -> None:
+    with owner.cursor() as cursor:
+        cursor.execute(access())
+        cursor.execute(statement_of(check_isolation(owner)))
+        cursor.execute("ALTER FUNCTION titles_like SET legal_store.firm_id = 'x'")
+    assert [finding.rule for finding in check_isolation(owner)] == ["function-unreviewed"]
+
+
+def statement_of(found: list[Finding]) -> str:
+    """The statement that the only finding shows, as somebody would paste it; the comment may say more."""
+    (finding,) = found
+    statement = finding.remedy.partition("say so: ")[2].rstrip(".")
+    assert statement.startswith("COMMENT ON ROUTINE titles_like(text) IS 'legal_store: reviewed ")
+    return statement.removesuffix("'") + ", by the partners'"
 
 
 def test_our_own_schema_has_none(host: Host) -> None:
