@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -54,8 +54,9 @@ class Finding(NamedTuple):
 def check_database_health(database: Database | None = None) -> Health:
     """Say within a second whether PostgreSQL answers, and how long the pool and the query took. Never raises.
 
-    `checks` has pool_wait_ms apart from query_ms, in_recovery, pooler (whether one is in between) and the pool's
-    counts. A pool that is all in use while the server answers is "warn", and so is a standby.
+    `checks` has pool_wait_ms apart from query_ms, in_recovery, read_only, pooler (whether one is in between) and the
+    pool's counts. A pool that is all in use while the server answers is "warn", and so are a standby and
+    a database that is set to be read only.
     """
     from legal_store.database import db
 
@@ -146,7 +147,7 @@ def _probe_database(database: Database, deadline: float) -> Finding:
             busy = False
         asked = monotonic()
         try:
-            recovery = connection.ask("SELECT pg_is_in_recovery()", within=deadline)
+            recovery, read_only = connection.ask(_STATE, within=deadline)
             answered = monotonic()
         finally:
             if busy:
@@ -164,6 +165,7 @@ def _probe_database(database: Database, deadline: float) -> Finding:
         "pool_wait_ms": round((asked - began) * 1000, 3),
         "query_ms": round((answered - asked) * 1000, 3),
         "in_recovery": recovery,
+        "read_only": read_only,
         "pooler": database.pooler,
         "pool": stats._asdict(),
     }
@@ -172,7 +174,21 @@ def _probe_database(database: Database, deadline: float) -> Finding:
         return Finding("warn", "all connections of the pool are in use", checks, took)
     if recovery:
         return Finding("warn", "the server is in recovery: it can be read only", checks, took)
+    if read_only:
+        return Finding("warn", "the database is set to be read only", checks, took)
     return Finding(checks=checks, seconds=took)
+
+
+_STATE = "SELECT ARRAY[pg_is_in_recovery(), current_setting('default_transaction_read_only')::bool]"
+
+REDIS_IS_FULL = "memory is full: writes are refused"
+
+
+def redis_is_full(info: Mapping[str, Any]) -> bool:
+    """Say, from what INFO tells, whether Redis refuses to write: its memory is full, and it may remove nothing."""
+    counted = info.get("used_memory", 0) - info.get("mem_not_counted_for_evict", 0)
+    limit = info.get("maxmemory", 0)
+    return bool(limit and info.get("maxmemory_policy") == "noeviction" and counted > limit)
 
 
 def _probe_redis(settings: Settings, deadline: float) -> Finding:
@@ -185,7 +201,7 @@ def _probe_redis(settings: Settings, deadline: float) -> Finding:
         with redis_client(redis_url(settings), redis_options(connect=deadline / 2, answer=deadline / 2)) as client:
             client.ping()
             connected = monotonic()
-            replication: Any = client.info("replication")
+            info: Any = client.info()
             answered = monotonic()
     except LegalStoreError:
         return Finding("fail", _NO_SERVER)
@@ -200,9 +216,11 @@ def _probe_redis(settings: Settings, deadline: float) -> Finding:
     checks = {
         "connect_ms": round((connected - began) * 1000, 3),
         "query_ms": round((answered - connected) * 1000, 3),
-        "role": replication.get("role"),
+        "role": info.get("role"),
     }
     took = answered - began
+    if redis_is_full(info):
+        return Finding("fail", REDIS_IS_FULL, checks, took)
     if checks["role"] != "master":
         return Finding("warn", "the server is a replica: it can be read only", checks, took)
     return Finding(checks=checks, seconds=took)

@@ -93,8 +93,17 @@ def _version(inspector: Inspector, settings: Settings) -> Outcome:
 
 
 def _writable(inspector: Inspector, settings: Settings) -> Outcome:
-    if inspector.row("SELECT pg_is_in_recovery() AS standby")["standby"]:
+    found = inspector.row(
+        "SELECT pg_is_in_recovery() AS standby, current_setting('default_transaction_read_only')::bool AS read_only"
+    )
+    if found["standby"]:
         return "bad", "the server is a standby", "Point DATABASE_URL at the primary."
+    if found["read_only"]:
+        return (
+            "bad",
+            "default_transaction_read_only is on",
+            "Hosts do so when the disk is full: free space, then ALTER DATABASE x RESET default_transaction_read_only.",
+        )
     return "good", "yes", ""
 
 
@@ -232,12 +241,15 @@ _SERVER_CHECKS: dict[str, Callable[[Inspector, Settings], Outcome]] = {
 
 
 def _redis(settings: Settings) -> Outcome:
+    from legal_store.database.health import REDIS_IS_FULL
     from legal_store.monitor.overview import redis_facts
 
     found = redis_facts(settings)
     version = tuple(int(part) for part in str(found["redis_version"]).split(".")[:2])
     if version < OLDEST_REDIS:
         return "bad", f"version {found['redis_version']}", "Redis 6.2 or later, or Valkey, is needed."
+    if found["full"]:
+        return "bad", REDIS_IS_FULL, "Raise its maxmemory, or run `invoke session.cleanup`."
     if found["maxmemory"] and found["policy"] == "noeviction":
         return "good", f"{found['program']} {found['version']}, writes fail when memory is full (noeviction)", ""
     return "good", f"{found['program']} {found['version']}", ""

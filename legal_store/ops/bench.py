@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 
@@ -28,6 +29,8 @@ def bench(context: Context, name: str = "", quick: bool = False, json: bool = Fa
         raise WrongUseError(
             f"There are no comparisons in {Path.cwd()}.", remedy="Run this in a checkout of legal_store."
         )
+    if importlib.util.find_spec("packaging") is None:
+        raise WrongUseError("The other tools are not installed.", remedy="Run `pip install -e '.[bench]'`.")
     arguments = [*([name] if name else []), *["--quick"] * quick, *["--json"] * json]
     sys.stdout.flush()
     # in place of this process: Ctrl-C and exit codes (2: wrong use, 3: one failed) are those of the measuring
