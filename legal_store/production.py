@@ -79,8 +79,13 @@ def environment_marker(parameters: dict[str, Any]) -> str | None:
             return None
         raise connection_failure(error, describe_target(parameters)) from None
     with closing(connection), connection.cursor() as cursor:
-        cursor.execute(_READ_MARKER, {"prefix": f"{ENVIRONMENT_SETTING}="})
-        row = cursor.fetchone()
+        return read_marker(cursor)
+
+
+def read_marker(cursor: Any) -> str | None:
+    """Return what the database of `cursor` says it is; None where it says nothing."""
+    cursor.execute(_READ_MARKER, {"prefix": f"{ENVIRONMENT_SETTING}="})
+    row = cursor.fetchone()
     return None if row is None else str(row[0])
 
 
@@ -93,8 +98,7 @@ def mark_production(connection: Any) -> bool | None:
     from psycopg2 import sql
 
     with connection.cursor() as cursor:
-        cursor.execute(_READ_MARKER, {"prefix": f"{ENVIRONMENT_SETTING}="})
-        if cursor.fetchone() == ("production",):
+        if read_marker(cursor) == "production":
             return None
         cursor.execute("SELECT current_database()")
         statement = sql.SQL("ALTER DATABASE {} SET {} = 'production'").format(

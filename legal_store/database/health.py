@@ -39,6 +39,7 @@ class Health(NamedTuple):
         return {**self._asdict(), "latency": round(self.latency, 3)}
 
 
+_STATE = "SELECT ARRAY[pg_is_in_recovery(), current_setting('default_transaction_read_only')::boolean]"
 _NO_SERVER = "the settings are wrong, or name no server and the embedded one does not run"
 
 
@@ -54,9 +55,8 @@ class Finding(NamedTuple):
 def check_database_health(database: Database | None = None) -> Health:
     """Say within a second whether PostgreSQL answers, and how long the pool and the query took. Never raises.
 
-    `checks` has pool_wait_ms apart from query_ms, in_recovery, read_only, pooler (whether one is in between) and the
-    pool's counts. A pool that is all in use while the server answers is "warn", and so are a standby and
-    a database that is set to be read only.
+    `checks` has pool_wait_ms apart from query_ms, in_recovery, pooler (whether one is in between) and the pool's
+    counts. A pool that is all in use while the server answers is "warn", and so is a standby.
     """
     from legal_store.database import db
 
@@ -134,6 +134,12 @@ def _answer(finding: Finding, seconds: float) -> Health:
     return Health(finding.status != "fail", latency, timestamp, finding.status, finding.reason, finding.checks)
 
 
+def memory_is_full(memory: Mapping[str, Any]) -> bool:
+    """Say whether Redis, which said this under INFO memory, refuses to write. Pure."""
+    most = memory.get("maxmemory") or 0
+    return memory.get("maxmemory_policy") == "noeviction" and 0 < most <= memory.get("used_memory", 0)
+
+
 def _probe_database(database: Database, deadline: float) -> Finding:
     checks: dict[str, Any] = {}
     began = monotonic()
@@ -165,7 +171,6 @@ def _probe_database(database: Database, deadline: float) -> Finding:
         "pool_wait_ms": round((asked - began) * 1000, 3),
         "query_ms": round((answered - asked) * 1000, 3),
         "in_recovery": recovery,
-        "read_only": read_only,
         "pooler": database.pooler,
         "pool": stats._asdict(),
     }
@@ -175,20 +180,8 @@ def _probe_database(database: Database, deadline: float) -> Finding:
     if recovery:
         return Finding("warn", "the server is in recovery: it can be read only", checks, took)
     if read_only:
-        return Finding("warn", "the database is set to be read only", checks, took)
+        return Finding("warn", "default_transaction_read_only is on: nothing can be written", checks, took)
     return Finding(checks=checks, seconds=took)
-
-
-_STATE = "SELECT ARRAY[pg_is_in_recovery(), current_setting('default_transaction_read_only')::bool]"
-
-REDIS_IS_FULL = "memory is full: writes are refused"
-
-
-def redis_is_full(info: Mapping[str, Any]) -> bool:
-    """Say, from what INFO tells, whether Redis refuses to write: its memory is full, and it may remove nothing."""
-    counted = info.get("used_memory", 0) - info.get("mem_not_counted_for_evict", 0)
-    limit = info.get("maxmemory", 0)
-    return bool(limit and info.get("maxmemory_policy") == "noeviction" and counted > limit)
 
 
 def _probe_redis(settings: Settings, deadline: float) -> Finding:
@@ -201,8 +194,9 @@ def _probe_redis(settings: Settings, deadline: float) -> Finding:
         with redis_client(redis_url(settings), redis_options(connect=deadline / 2, answer=deadline / 2)) as client:
             client.ping()
             connected = monotonic()
-            info: Any = client.info()
+            replication: Any = client.info("replication")
             answered = monotonic()
+            full = memory_is_full(client.info("memory"))
     except LegalStoreError:
         return Finding("fail", _NO_SERVER)
     except BusyLoadingError:
@@ -216,11 +210,11 @@ def _probe_redis(settings: Settings, deadline: float) -> Finding:
     checks = {
         "connect_ms": round((connected - began) * 1000, 3),
         "query_ms": round((answered - connected) * 1000, 3),
-        "role": info.get("role"),
+        "role": replication.get("role"),
     }
     took = answered - began
-    if redis_is_full(info):
-        return Finding("fail", REDIS_IS_FULL, checks, took)
+    if full:
+        return Finding("fail", "the memory is full: writes are refused (maxmemory, noeviction)", checks, took)
     if checks["role"] != "master":
         return Finding("warn", "the server is a replica: it can be read only", checks, took)
     return Finding(checks=checks, seconds=took)

@@ -65,7 +65,6 @@ def _local(settings: Settings) -> Iterator[Check]:
     missing = [name for name in ("invoke", "rich", "peewee_migrate") if importlib.util.find_spec(name) is None]
     if missing:
         yield Check("packages", "bad", f"missing: {', '.join(missing)}", "pip install 'legal-store[ops]'")
-    yield Check("environment", "good", settings.environment, "")
     url = settings.database_url or ""
     insecure = settings.production and settings.ssl_mode in ("disable", "allow", "prefer") and "sslmode=" not in url
     if insecure:
@@ -94,7 +93,7 @@ def _version(inspector: Inspector, settings: Settings) -> Outcome:
 
 def _writable(inspector: Inspector, settings: Settings) -> Outcome:
     found = inspector.row(
-        "SELECT pg_is_in_recovery() AS standby, current_setting('default_transaction_read_only')::bool AS read_only"
+        "SELECT pg_is_in_recovery() AS standby, current_setting('default_transaction_read_only') = 'on' AS read_only"
     )
     if found["standby"]:
         return "bad", "the server is a standby", "Point DATABASE_URL at the primary."
@@ -102,9 +101,23 @@ def _writable(inspector: Inspector, settings: Settings) -> Outcome:
         return (
             "bad",
             "default_transaction_read_only is on",
-            "Hosts do so when the disk is full: free space, then ALTER DATABASE x RESET default_transaction_read_only.",
+            "Find who set it, by `SELECT * FROM pg_db_role_setting`; ALTER DATABASE or ROLE ... RESET takes it back.",
         )
     return "good", "yes", ""
+
+
+def _environment(inspector: Inspector, settings: Settings) -> Outcome:
+    from legal_store.production import ENVIRONMENT_SETTING, read_marker
+
+    with inspector.connection.cursor() as cursor:
+        marker = read_marker(cursor)
+    if marker in (None, settings.environment):
+        return "good", settings.environment, ""
+    return (
+        "look",
+        f"LEGAL_STORE_ENV says {settings.environment}, the database {marker}",
+        f"Set LEGAL_STORE_ENV, or take the mark away by ALTER DATABASE ... RESET {ENVIRONMENT_SETTING}.",
+    )
 
 
 def _extensions(inspector: Inspector, settings: Settings) -> Outcome:
@@ -228,6 +241,7 @@ def _statistics(inspector: Inspector, settings: Settings) -> Outcome:
 _SERVER_CHECKS: dict[str, Callable[[Inspector, Settings], Outcome]] = {
     "PostgreSQL's version": _version,
     "PostgreSQL can be written": _writable,
+    "environment": _environment,
     "extensions": _extensions,
     "migrations": _migrations,
     "unfinished load": _load,
@@ -241,7 +255,6 @@ _SERVER_CHECKS: dict[str, Callable[[Inspector, Settings], Outcome]] = {
 
 
 def _redis(settings: Settings) -> Outcome:
-    from legal_store.database.health import REDIS_IS_FULL
     from legal_store.monitor.overview import redis_facts
 
     found = redis_facts(settings)
@@ -249,7 +262,11 @@ def _redis(settings: Settings) -> Outcome:
     if version < OLDEST_REDIS:
         return "bad", f"version {found['redis_version']}", "Redis 6.2 or later, or Valkey, is needed."
     if found["full"]:
-        return "bad", REDIS_IS_FULL, "Raise its maxmemory, or run `invoke session.cleanup`."
+        return (
+            "bad",
+            "the memory is full: writes are refused",
+            "Raise maxmemory, or run `invoke cache.clear`.",
+        )
     if found["maxmemory"] and found["policy"] == "noeviction":
         return "good", f"{found['program']} {found['version']}, writes fail when memory is full (noeviction)", ""
     return "good", f"{found['program']} {found['version']}", ""

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from legal_store.config import Settings
-from legal_store.database.health import REDIS_IS_FULL, redis_is_full
 from legal_store.database.scope import STATEMENT_SQL
 from legal_store.database.target import connection_parameters
 from legal_store.errors import ConfigurationError, LegalStoreError, ServerUnavailableError
@@ -75,7 +74,6 @@ Part = tuple[str, str, dict[str, Any]]
 def _server(inspector: Inspector, settings: Settings) -> Part:
     found = inspector.row(
         "SELECT current_setting('server_version') AS version, pg_is_in_recovery() AS in_recovery, "
-        "current_setting('default_transaction_read_only')::bool AS read_only, "
         "extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())::bigint AS up_s, "
         "coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false) AS tls"
     )
@@ -83,8 +81,6 @@ def _server(inspector: Inspector, settings: Settings) -> Part:
     role = "standby, read only" if found["in_recovery"] else "primary"
     text = f"{found['version']}, {role}, up {human_time(found['up_s'])}"
     text += (", through a pooler" if found["pooler"] else "") + (", TLS" if found["tls"] else "")
-    if found["read_only"]:
-        return "bad", f"{text}, set to be read only", found
     return "look" if found["in_recovery"] else "good", text, found
 
 
@@ -236,7 +232,7 @@ def _redis(settings: Settings) -> Part:
     text += f", {found['hits'] / asked:.1%} hits" if asked else ""
     text += f", {found['evicted_keys']} keys evicted" if found["evicted_keys"] else ""
     if found["full"]:
-        return "bad", f"{text}; {REDIS_IS_FULL}", found
+        return "bad", f"{text}; writes are refused", found
     nearly = found["maxmemory"] and found["used_memory"] > 0.9 * found["maxmemory"]
     return "look" if nearly or found["evicted_keys"] else "good", text, found
 
@@ -245,6 +241,7 @@ def redis_facts(settings: Settings) -> dict[str, Any]:
     """Return version, memory and hit counts of Redis. Raises ServerUnavailableError when it does not answer."""
     from redis.exceptions import RedisError
 
+    from legal_store.database.health import memory_is_full
     from legal_store.database.target import redis_client, redis_options, redis_url
 
     with redis_client(redis_url(settings), redis_options(connect=2, answer=2)) as client:
@@ -261,7 +258,7 @@ def redis_facts(settings: Settings) -> dict[str, Any]:
         "used_memory": info["used_memory"],
         "maxmemory": info.get("maxmemory", 0),
         "policy": info.get("maxmemory_policy", ""),
-        "full": redis_is_full(info),
+        "full": memory_is_full(info),
         "evicted_keys": info.get("evicted_keys", 0),
         "hits": info.get("keyspace_hits", 0),
         "misses": info.get("keyspace_misses", 0),

@@ -21,25 +21,24 @@ from typing import Any
 import peewee
 import psycopg2
 import pytest
+import redis
 
-from legal_store import embedded
+from legal_store import check_database_health, check_redis_health, embedded
 from legal_store.backup.manifest import Export, Manifest, backup_name
 from legal_store.backup.stores.local import LocalStore
 from legal_store.config import Settings, Url
 from legal_store.database import db, firm
-from legal_store.database.health import check_database_health, check_redis_health
-from legal_store.database.target import redis_client, redis_options
-from legal_store.errors import MigrationError, OperationFailedError, ServerUnavailableError, WrongUseError
+from legal_store.errors import MigrationError, OperationFailedError, WrongUseError
 from legal_store.migrate import deploy
 from legal_store.monitor.checkup import checkup
 from legal_store.monitor.ending import cancel_statement, end_session
 from legal_store.monitor.inspection import blockers, connections, inspecting, sizes, slow
 from legal_store.monitor.overview import last_backup, overview, remember_size
 from legal_store.monitor.report import make_report
-from legal_store.sessions import SessionManager
+from legal_store.production import mark_production
 from tests.backup.samples import put, sample_manifest
 from tests.cli.conftest import Invoke, invoke  # noqa: F401  (a fixture)
-from tests.conftest import CHECKOUT, MIGRATIONS, Cluster, set_variables
+from tests.conftest import CHECKOUT, MIGRATIONS, Cluster
 
 
 @pytest.fixture
@@ -104,49 +103,43 @@ def test_servers_that_are_away_are_bad_and_the_rest_is_still_shown(tmp_path: Pat
     assert any(check.what == "PostgreSQL answers" and check.state == "bad" and check.remedy for check in checkup(away))
 
 
-@pytest.fixture
-def full_redis(servers: embedded.Servers, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A Redis that refuses to write, as that of REDIS_URL."""
-    set_variables(monkeypatch, REDIS_URL=servers.redis.url)
-    with redis_client(servers.redis.url, redis_options(connect=2, answer=2)) as client:
+def _found(settings: Settings, what: str) -> tuple[str, str]:
+    [check] = [check for check in checkup(settings) if check.what == what]
+    return check.state, check.found
+
+
+def test_a_redis_without_room_is_bad(settings: Settings) -> None:
+    with redis.Redis.from_url(str(settings.redis_url)) as client:
         before = client.config_get("maxmemory*")
-        client.config_set("maxmemory-policy", "noeviction")
         client.config_set("maxmemory", 1)
+        client.config_set("maxmemory-policy", "noeviction")
         try:
-            yield
+            assert _found(settings, "Redis") == ("bad", "the memory is full: writes are refused")
+            [line] = [line for line in overview(settings) if line.topic == "Redis"]
+            found = check_redis_health(settings)
         finally:
             for name in ("maxmemory", "maxmemory-policy"):
                 client.config_set(name, before[name])
+    assert line.state == "bad" and "writes are refused" in line.text
+    assert not found.healthy and "the memory is full" in found.reason
 
 
-@pytest.mark.usefixtures("full_redis")
-def test_a_redis_that_refuses_to_write_is_bad_everywhere(settings: Settings) -> None:
-    line = next(line for line in overview(settings) if line.topic == "Redis")
-    check = next(check for check in checkup(settings) if check.what == "Redis")
-    assert line.state == check.state == "bad" and "writes are refused" in line.text
-    assert "maxmemory" in check.remedy
-    found = check_redis_health()
-    assert not found.healthy and found.reason == "memory is full: writes are refused"
-    with closing(SessionManager()) as manager:
-        assert manager.health().status == "fail"
-        with pytest.raises(ServerUnavailableError, match=r"memory is full: raise its maxmemory.*session\.cleanup"):
-            manager.create({"user_id": uuid.uuid4(), "firm_id": uuid.uuid4()})
-
-
-def test_a_database_that_is_set_to_be_read_only_is_bad(settings: Settings, connection: Any) -> None:
-    name = connection.info.dbname
+def test_a_database_that_is_set_to_reading_only_is_bad(settings: Settings, connection: Any) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
-    line = next(line for line in overview(settings) if line.topic == "PostgreSQL")
-    check = next(check for check in checkup(settings) if check.what == "PostgreSQL can be written")
-    assert line.state == check.state == "bad" and "read only" in line.text
-    assert "RESET default_transaction_read_only" in check.remedy
+        cursor.execute("SELECT current_database()")
+        cursor.execute(f"ALTER DATABASE {cursor.fetchone()[0]} SET default_transaction_read_only = on")
+    assert _found(settings, "PostgreSQL can be written") == ("bad", "default_transaction_read_only is on")
     db.configure(settings)
-    try:
-        found = check_database_health()
-    finally:
-        db.close_all()
-    assert found.status == "warn" and found.reason == "the database is set to be read only"
+    found = check_database_health(db)
+    db.close_all()
+    assert found.status == "warn" and "nothing can be written" in found.reason
+
+
+def test_a_database_that_says_otherwise_than_the_shell_is_shown(settings: Settings, connection: Any) -> None:
+    assert _found(settings, "environment") == ("good", "development")
+    mark_production(connection)
+    found = _found(settings, "environment")
+    assert found == ("look", "LEGAL_STORE_ENV says development, the database production")
 
 
 def test_an_empty_database_has_remedies(settings: Settings, empty_database: Url) -> None:
