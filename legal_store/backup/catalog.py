@@ -46,7 +46,7 @@ def list_backups(store: Store, master: MasterKey | None = None) -> list[Listed]:
     """
     objects = store.objects()
     found = [_listed(store, name, objects, master) for name in objects if name.endswith(SUFFIX)]
-    return sorted(found, key=_age_and_name, reverse=True)
+    return sorted(filter(None, found), key=_age_and_name, reverse=True)
 
 
 def backups_of(store: Store, database: str | None = None, environment: str | None = None) -> list[Listed]:
@@ -138,10 +138,16 @@ def leftover_of(name: str, objects: Mapping[str, int]) -> str | None:
     return base if base != name and is_our_name(base) and base + SUFFIX not in objects else None
 
 
-def _listed(store: Store, file_name: str, objects: Mapping[str, int], master: MasterKey | None) -> Listed:
+def _listed(store: Store, file_name: str, objects: Mapping[str, int], master: MasterKey | None) -> Listed | None:
+    """Return what is known about a backup; None where somebody deleted it a moment ago."""
     manifest = None
     try:
         content = store.read(file_name)
+    except BackupError:
+        if file_name not in store.objects():
+            return None
+        raise
+    try:
         manifest = read_manifest(content, file_name)
         if manifest.encryption and master and manifest.encryption.key_id == master.key_id:
             check_seal(content, manifest, manifest.data_key(master))

@@ -20,8 +20,8 @@ from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from legal_store.backup.encryption import CIPHER, DataKey
-from legal_store.backup.keys import MasterKey
-from legal_store.errors import DamagedBackupError
+from legal_store.backup.keys import KEY_SOURCES, MasterKey
+from legal_store.errors import ConfigurationError, DamagedBackupError
 
 FORMAT = 2
 FORMATS = (1, FORMAT)  # 1: contents are hashed as its snapshot.py did
@@ -166,9 +166,17 @@ class Manifest:
         return binding(self.id, self.name, self.source.database, self.codec)
 
     def data_key(self, master: MasterKey) -> DataKey:
-        """Return the data key. Raises DamagedBackupError when `master` does not open it."""
+        """Return the data key. Raises DamagedBackupError, and ConfigurationError for another key than it names."""
         assert self.encryption is not None  # noqa: S101  (callers look first)
-        return DataKey(master.unwrap(base64.b64decode(self.encryption.wrapped_key), self.bound_to()))
+        try:
+            return DataKey(master.unwrap(base64.b64decode(self.encryption.wrapped_key), self.bound_to()))
+        except DamagedBackupError:
+            if self.encryption.key_id == master.key_id:
+                raise
+            raise ConfigurationError(
+                f"{self.name} is encrypted by the key {self.encryption.key_id}; {master.key_id} does not open it.",
+                remedy=f"Set that key: {KEY_SOURCES}.",
+            ) from None
 
     def with_proof(self, level: str) -> Manifest:
         """Return this manifest with `level` and the present time; a higher level that it had stays.
