@@ -10,6 +10,7 @@ and never carries one firm, or its rows, into the scope of another.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
@@ -111,9 +112,16 @@ def _belongs_to(model: Any, firm_id: Any) -> Expression:
 
 
 class _OfOneScope:
-    """A query forgets the rows it has read as soon as it is used in another scope."""
+    """A query forgets the rows it has read as soon as it is used in another scope, and its iterators end there."""
 
     _read: tuple[Any, Any] = (None, None)
+
+    def __iter__(self) -> Iterator[Any]:
+        return _in_one_scope(super().__iter__())  # type: ignore[misc]
+
+    def iterator(self, database: Any = None) -> Iterator[Any]:
+        """Return the rows one after the other, none of them kept. FirmScopeError when the scope changes meanwhile."""
+        return _in_one_scope(super().iterator(database))  # type: ignore[misc]
 
     @property
     def _cursor_wrapper(self) -> Any:
@@ -128,6 +136,20 @@ class _OfOneScope:
 def _identity() -> Any:
     scope = current_scope()
     return None if scope is None else scope.firm_id or "all firms"
+
+
+def _in_one_scope(rows: Iterator[Any]) -> Iterator[Any]:
+    return _guarded(rows, current_scope(), _identity())
+
+
+def _guarded(rows: Iterator[Any], began_in: Any, owner: Any) -> Iterator[Any]:
+    for row in rows:
+        if current_scope() is not began_in and _identity() != owner:
+            raise FirmScopeError(
+                "Rows that were asked for in one scope were read on in another.",
+                remedy="Read them to the end inside the block, for instance into a list.",
+            )
+        yield row
 
 
 class _Combinable:
