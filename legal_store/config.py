@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -150,9 +150,19 @@ def _path(text: str) -> Path:
         raise ValueError("a path; there is no such user") from None
 
 
+SHIPPED = Path(__file__).parent / "shipped"
+
+
+def own_or_shipped(name: str) -> Path:
+    """Return `name` in the working directory; where that is missing, the one that came with the installed package."""
+    own, shipped = Path(name), SHIPPED / name
+    return shipped if shipped.exists() and not own.exists() else own
+
+
 def _variable(name: str, read: Callable[[str], Any], default: Any, doc: str, **more: Any) -> Any:
     metadata = {"variable": name, "read": read, "doc": doc}
-    return field(default=default, metadata=metadata, **more)
+    given = {"default_factory": default} if callable(default) else {"default": default}
+    return field(metadata=metadata, **given, **more)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,9 +221,11 @@ class Settings:
     )
     home: Path = _variable("LEGAL_STORE_HOME", _path, Path(".legal_store"), "folder of the embedded servers")
     migrations_dir: Path = _variable(
-        "LEGAL_STORE_MIGRATIONS_DIR", _path, Path("migrations"), "folder of the migration files"
+        "LEGAL_STORE_MIGRATIONS_DIR", _path, partial(own_or_shipped, "migrations"), "folder of the migration files"
     )
-    seeds_dir: Path = _variable("LEGAL_STORE_SEEDS_DIR", _path, Path("seeds"), "folder of the seed sets")
+    seeds_dir: Path = _variable(
+        "LEGAL_STORE_SEEDS_DIR", _path, partial(own_or_shipped, "seeds"), "folder of the seed sets"
+    )
     backup_dir: Path = _variable("LEGAL_STORE_BACKUP_DIR", _path, Path("backups"), "folder of the backups")
 
     @property

@@ -51,8 +51,15 @@ def refuse_production(doing: str, settings: Settings, *, url: str | None = None)
     if signs:
         raise RefusedError(
             f"{doing} is refused, this is production: {'; '.join(signs)}.",
-            remedy="Nothing was changed. Use a development database, or correct the sign if it is wrong.",
+            remedy="Nothing was changed. Use a development database, or correct the sign if it is wrong; the mark of a "
+            f"database is taken away by ALTER DATABASE ... RESET {ENVIRONMENT_SETTING}.",
         )
+
+
+def environment_of(settings: Settings, parameters: dict[str, Any]) -> str:
+    """Return which environment the database of psycopg2 `parameters` belongs to: what it says itself, unless
+    LEGAL_STORE_ENV says production; LEGAL_STORE_ENV where it says nothing. Raises ServerUnavailableError."""
+    return settings.environment if settings.production else environment_marker(parameters) or settings.environment
 
 
 def environment_marker(parameters: dict[str, Any]) -> str | None:
@@ -72,13 +79,18 @@ def environment_marker(parameters: dict[str, Any]) -> str | None:
             return None
         raise connection_failure(error, describe_target(parameters)) from None
     with closing(connection), connection.cursor() as cursor:
-        cursor.execute(_READ_MARKER, {"prefix": f"{ENVIRONMENT_SETTING}="})
-        row = cursor.fetchone()
+        return read_marker(cursor)
+
+
+def read_marker(cursor: Any) -> str | None:
+    """Return what the database of `cursor` says it is; None where it says nothing."""
+    cursor.execute(_READ_MARKER, {"prefix": f"{ENVIRONMENT_SETTING}="})
+    row = cursor.fetchone()
     return None if row is None else str(row[0])
 
 
-def mark_production(connection: Any) -> bool:
-    """Write into the database that it is production; return whether the mark is there now.
+def mark_production(connection: Any) -> bool | None:
+    """Write into the database that it is production; return whether that was possible, None where it says so already.
 
     A login that does not own the database may not write it: then nothing changes.
     """
@@ -86,9 +98,8 @@ def mark_production(connection: Any) -> bool:
     from psycopg2 import sql
 
     with connection.cursor() as cursor:
-        cursor.execute(_READ_MARKER, {"prefix": f"{ENVIRONMENT_SETTING}="})
-        if cursor.fetchone() == ("production",):
-            return True
+        if read_marker(cursor) == "production":
+            return None
         cursor.execute("SELECT current_database()")
         statement = sql.SQL("ALTER DATABASE {} SET {} = 'production'").format(
             sql.Identifier(cursor.fetchone()[0]), sql.Identifier(*ENVIRONMENT_SETTING.split("."))

@@ -9,7 +9,13 @@ import pytest
 
 from legal_store.config import Settings, Url
 from legal_store.errors import RefusedError, ServerUnavailableError
-from legal_store.production import environment_marker, mark_production, production_signs, refuse_production
+from legal_store.production import (
+    environment_marker,
+    environment_of,
+    mark_production,
+    production_signs,
+    refuse_production,
+)
 from tests.migrate.support import parameters, run
 
 
@@ -34,8 +40,8 @@ def test_a_marked_database_refuses_through_an_innocent_url(empty_database: Url) 
     refuse_production("Restoring", settings)
     with closing(psycopg2.connect(empty_database)) as connection:
         connection.autocommit = True
-        assert mark_production(connection)
-        assert mark_production(connection)
+        assert mark_production(connection) is True
+        assert mark_production(connection) is None
     assert environment_marker(parameters(empty_database)) == "production"
     with pytest.raises(RefusedError, match=r"Restoring is refused, this is production: the database itself is marked"):
         refuse_production("Restoring", settings)
@@ -54,7 +60,7 @@ def test_a_login_that_does_not_own_the_database_cannot_mark_it(empty_database: U
     try:
         with closing(psycopg2.connect(**{**parameters(empty_database), "user": "visitor"})) as connection:
             connection.autocommit = True
-            assert not mark_production(connection)
+            assert mark_production(connection) is False
     finally:
         run(empty_database, "DROP ROLE visitor")
 
@@ -72,3 +78,12 @@ def test_a_refusal_shows_no_password() -> None:
     with pytest.raises(RefusedError) as caught:
         refuse_production("Resetting", settings)
     assert "hush" not in str(caught.value)
+
+
+def test_what_a_database_says_of_itself_counts_for_its_backups(empty_database: Url) -> None:
+    target = parameters(empty_database)
+    assert environment_of(Settings(environment="staging"), target) == "staging"
+    with closing(psycopg2.connect(empty_database)) as connection:
+        connection.autocommit = True
+        mark_production(connection)
+    assert environment_of(Settings(), target) == "production"

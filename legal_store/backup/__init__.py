@@ -4,7 +4,7 @@ The functions take stores (`open_store`), psycopg2 parameters and a master key (
 are in legal_store.restore.
 """
 
-from legal_store.backup.catalog import Listed, latest, list_backups, load
+from legal_store.backup.catalog import Listed, backups_of, damaged_among, latest, list_backups, load
 from legal_store.backup.exporting import export
 from legal_store.backup.keeping import PruneReport, pin, prune, rekey, verify
 from legal_store.backup.keys import (
@@ -33,6 +33,8 @@ __all__ = [
     "Progress",
     "PruneReport",
     "Store",
+    "backups_of",
+    "damaged_among",
     "export",
     "generate_key",
     "latest",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from legal_store.backup.manifest import (
     SUFFIX,
     Manifest,
     check_seal,
+    is_named_for,
     is_our_name,
     is_safety,
     read_manifest,
@@ -45,26 +46,40 @@ def list_backups(store: Store, master: MasterKey | None = None) -> list[Listed]:
     """
     objects = store.objects()
     found = [_listed(store, name, objects, master) for name in objects if name.endswith(SUFFIX)]
-    return sorted(found, key=_age_and_name, reverse=True)
+    return sorted(filter(None, found), key=_age_and_name, reverse=True)
+
+
+def backups_of(store: Store, database: str | None = None, environment: str | None = None) -> list[Listed]:
+    """Return the backups of `database` and `environment`, newest first, damaged ones too.
+
+    Exports are none; neither are the safety backups of restores: they hold what somebody wanted to be rid of. One whose
+    manifest cannot be read is known by its name alone.
+    """
+    return [
+        listed for listed in list_backups(store) if not is_safety(listed.name) and _is_of(listed, database, environment)
+    ]
 
 
 def latest(store: Store, *, database: str | None = None, environment: str | None = None) -> Manifest:
-    """Return the newest whole backup, of `database` and `environment` if they are given. An export is none.
+    """Return the newest whole backup, of `database` and `environment` if they are given; see `backups_of`.
 
-    The safety backups of restores are left out: they hold what somebody wanted to be rid of. So are those that a
-    verify, a drill or a restore found damaged.
-    Raises BackupError when there is none.
+    Left out are those that a verify, a drill or a restore found damaged. Raises BackupError when there is none.
     """
-    for listed in list_backups(store):
-        manifest = listed.manifest
-        if manifest is None or manifest.export or not listed.good or is_safety(manifest.name):
-            continue
-        if database in (None, manifest.source.database) and environment in (None, manifest.source.environment):
-            return manifest
+    found = backups_of(store, database, environment)
+    for listed in found:
+        if listed.good and listed.manifest:
+            return listed.manifest
     wanted = " ".join(filter(None, ("of", environment, database))) if database or environment else ""
     raise BackupError(
-        f"There is no backup {wanted} in {store.url}.".replace("  ", " "), remedy="See `invoke backup.list`."
+        f"There is no backup {wanted} in {store.url}{damaged_among(found)}.".replace("  ", " "),
+        remedy="See `invoke backup.list`.",
     )
+
+
+def damaged_among(found: Sequence[Listed]) -> str:
+    """Return " (2 are damaged)", or nothing where none is."""
+    count = sum(not listed.good for listed in found)
+    return f" ({count} {'is' if count == 1 else 'are'} damaged)" if count else ""
 
 
 def load(store: Store, name: str, master: MasterKey | None = None) -> Manifest:
@@ -123,10 +138,16 @@ def leftover_of(name: str, objects: Mapping[str, int]) -> str | None:
     return base if base != name and is_our_name(base) and base + SUFFIX not in objects else None
 
 
-def _listed(store: Store, file_name: str, objects: Mapping[str, int], master: MasterKey | None) -> Listed:
+def _listed(store: Store, file_name: str, objects: Mapping[str, int], master: MasterKey | None) -> Listed | None:
+    """Return what is known about a backup; None where somebody deleted it a moment ago."""
     manifest = None
     try:
         content = store.read(file_name)
+    except BackupError:
+        if file_name not in store.objects():
+            return None
+        raise
+    try:
         manifest = read_manifest(content, file_name)
         if manifest.encryption and master and manifest.encryption.key_id == master.key_id:
             check_seal(content, manifest, manifest.data_key(master))
@@ -146,6 +167,14 @@ def _check_data(manifest: Manifest, objects: Mapping[str, int]) -> None:
             f"The data of {manifest.name}, {manifest.data_file}, {state}.",
             remedy="Use another backup, or another copy of this one.",
         )
+
+
+def _is_of(listed: Listed, database: str | None, environment: str | None) -> bool:
+    if listed.manifest is None:
+        return is_named_for(listed.name, environment, database)
+    source = listed.manifest.source
+    ours = database in (None, source.database) and environment in (None, source.environment)
+    return ours and listed.manifest.export is None
 
 
 def _age_and_name(listed: Listed) -> tuple[datetime, str]:

@@ -80,7 +80,7 @@ def pin(store: Store, name: str, reason: str | None, master: MasterKey | None = 
 def rekey(store: Store, name: str, old: MasterKey, new: MasterKey) -> Manifest:
     """Wrap the data key of the backup `name` by another master key; the data itself is not touched.
 
-    Whoever had the old key and the old manifest can still read it. Raises DamagedBackupError for a wrong old key,
+    Whoever had the old key and the old manifest can still read it. Raises ConfigurationError for a wrong old key,
     RefusedError for a backup that is not encrypted.
     """
     manifest = load(store, name, old)

@@ -28,6 +28,7 @@ KEY_COMMAND = "LEGAL_STORE_BACKUP_KEY_COMMAND"
 KEY = "LEGAL_STORE_BACKUP_KEY"
 
 _HOW = f"Make one with `invoke backup.keygen --file PATH` and set {KEY_FILE}; {KEY_COMMAND} and {KEY} work too."
+KEY_SOURCES = f"--key-file, {KEY_FILE}, {KEY_COMMAND} or {KEY}"
 _AES_GCM = "type.googleapis.com/google.crypto.tink.AesGcmKey"
 _KEY_ID_LABEL = b"legal_store backup key id"
 _COMMAND_SECONDS = 60

@@ -20,8 +20,8 @@ from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from legal_store.backup.encryption import CIPHER, DataKey
-from legal_store.backup.keys import MasterKey
-from legal_store.errors import DamagedBackupError
+from legal_store.backup.keys import KEY_SOURCES, MasterKey
+from legal_store.errors import ConfigurationError, DamagedBackupError
 
 FORMAT = 2
 FORMATS = (1, FORMAT)  # 1: contents are hashed as its snapshot.py did
@@ -34,7 +34,10 @@ CODEC_SUFFIXES = {PG_DUMP: ".dump", ZSTD: ".dump.zst", GZIP: ".dump.gz"}
 ENCRYPTED_SUFFIX = ".enc"
 
 BACKUP, EXPORT = "backup", "export"
-_NAME = re.compile(rf"({BACKUP}|{EXPORT})-[A-Za-z0-9_.]+-[A-Za-z0-9_.]+-[0-9]{{8}}-[0-9]{{6}}({_SAFETY})?")
+_NAME = re.compile(
+    rf"(?P<kind>{BACKUP}|{EXPORT})-(?P<environment>[A-Za-z0-9_.]+)-(?P<database>[A-Za-z0-9_.]+)"
+    rf"-[0-9]{{8}}-[0-9]{{6}}({_SAFETY})?"
+)
 
 MADE, VERIFIED, PROVEN = "made", "verified", "proven"
 PROOF_LEVELS = (MADE, VERIFIED, PROVEN)
@@ -163,9 +166,17 @@ class Manifest:
         return binding(self.id, self.name, self.source.database, self.codec)
 
     def data_key(self, master: MasterKey) -> DataKey:
-        """Return the data key. Raises DamagedBackupError when `master` does not open it."""
+        """Return the data key. Raises DamagedBackupError, and ConfigurationError for another key than it names."""
         assert self.encryption is not None  # noqa: S101  (callers look first)
-        return DataKey(master.unwrap(base64.b64decode(self.encryption.wrapped_key), self.bound_to()))
+        try:
+            return DataKey(master.unwrap(base64.b64decode(self.encryption.wrapped_key), self.bound_to()))
+        except DamagedBackupError:
+            if self.encryption.key_id == master.key_id:
+                raise
+            raise ConfigurationError(
+                f"{self.name} is encrypted by the key {self.encryption.key_id}; {master.key_id} does not open it.",
+                remedy=f"Set that key: {KEY_SOURCES}.",
+            ) from None
 
     def with_proof(self, level: str) -> Manifest:
         """Return this manifest with `level` and the present time; a higher level that it had stays.
@@ -207,8 +218,23 @@ def backup_name(environment: str, database: str, moment: datetime, *, kind: str 
 
     `safety`: of what a restore is about to replace.
     """
-    made_for, of = (re.sub(r"[^A-Za-z0-9_.]", "_", part) for part in (environment, database))
+    made_for, of = _fit(environment), _fit(database)
     return f"{kind}-{made_for}-{of}-{moment.astimezone(UTC):%Y%m%d-%H%M%S}{_SAFETY if safety else ''}"
+
+
+def is_named_for(name: str, environment: str | None, database: str | None) -> bool:
+    """Say whether `name` is one that backup_name() may have made for them, for a backup; None is any."""
+    parts = _NAME.fullmatch(name)
+    wanted = ((parts["environment"], environment), (parts["database"], database)) if parts else ()
+    return (
+        parts is not None
+        and parts["kind"] == BACKUP
+        and all(asked is None or named == _fit(asked) for named, asked in wanted)
+    )
+
+
+def _fit(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.]", "_", text)
 
 
 def is_our_name(name: str) -> bool:

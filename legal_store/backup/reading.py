@@ -11,7 +11,7 @@ from typing import IO
 
 from legal_store.backup.clients import Client, Running, clients
 from legal_store.backup.encryption import DataKey
-from legal_store.backup.keys import MasterKey
+from legal_store.backup.keys import KEY_SOURCES, MasterKey
 from legal_store.backup.manifest import Manifest
 from legal_store.backup.progress import SILENT, Progress
 from legal_store.backup.stores import Store
@@ -55,7 +55,7 @@ def open_archive(store: Store, manifest: Manifest, master: MasterKey | None) -> 
         if master is None:
             raise ConfigurationError(
                 f"{manifest.name} is encrypted, and there is no key.",
-                remedy=f"Set the key {manifest.encryption.key_id} as described under `invoke backup.keygen --help`.",
+                remedy=f"Set the key {manifest.encryption.key_id}: {KEY_SOURCES}.",
             )
         data_key = manifest.data_key(master)
     with store.reader(manifest.data_file) as stored:

@@ -39,19 +39,24 @@ def private_file(path: Path) -> Iterator[Callable[[str], None]]:
     """Open `path` for its owner only, and hand out what replaces its content. Where nothing is written, it stays."""
     is_new = not path.exists()
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
 
-        def write(text: str) -> None:
-            nonlocal is_new
+    def write(text: str) -> None:
+        nonlocal is_new
+        try:
             if stat.S_ISREG(os.fstat(descriptor).st_mode):
                 os.fchmod(descriptor, 0o600)
                 os.ftruncate(descriptor, 0)
-            is_new = False
-            file.write(text)
-            file.flush()
+            rest = text.encode()
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+        except OSError as error:
+            error.filename = str(path)
+            raise
+        is_new = False
 
-        try:
-            yield write
-        finally:
-            if is_new:
-                path.unlink()
+    try:
+        yield write
+    finally:
+        os.close(descriptor)
+        if is_new:
+            path.unlink()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from legal_store.cli.streams import told
 from legal_store.errors import LegalStoreError
 
 
@@ -26,9 +26,11 @@ def main() -> None:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
     try:
-        _program(namespace).run()
-    except BrokenPipeError:  # `legal-store --list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with told():  # `legal-store --list | head`
+            _program(namespace).run()
+    except OSError as error:
+        print(f"{error.filename}: {error.strerror}.", file=sys.stderr)
+        sys.exit(LegalStoreError.exit_code)
 
 
 def _program(namespace: Any) -> Any:

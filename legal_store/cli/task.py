@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import logging
 import sys
@@ -15,6 +16,7 @@ from invoke.exceptions import Exit
 
 from legal_store.cli.render import say
 from legal_store.cli.signals import ended_in_order, interrupted
+from legal_store.cli.streams import told
 from legal_store.errors import ConfigurationError, LegalStoreError, WrongUseError
 
 
@@ -31,7 +33,7 @@ def task(name: str, **options: Any) -> Callable[[Callable[..., Any]], invoke.Tas
             if not _HELP_FLAGS.isdisjoint(value for value in (*args, *flags.values()) if isinstance(value, str)):
                 return _print_help(declared)
             try:
-                with ended_in_order():
+                with ended_in_order(), told():
                     read_env_file(Path.cwd() / ".env")
                     _drop_what_a_killed_import_left()
                     return body(context, *args, **flags)
@@ -134,9 +136,10 @@ def _translated(error: Exception) -> LegalStoreError | None:
         from legal_store.database.explain import statement_failure
 
         return statement_failure(error, "A statement")
-    if isinstance(error, OSError) and error.filename is not None:
-        failed = LegalStoreError(
-            f"{error.filename}: {error.strerror}.", remedy="Check the path, rights and free space."
-        )
-        return failed
+    if isinstance(error, OSError) and (error.filename is not None or error.errno in _NO_ROOM):
+        file = error.filename or "A file cannot be written"
+        return LegalStoreError(f"{file}: {error.strerror}.", remedy="Check the path, rights and free space.")
     return None
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # write() does not name its file, as open() does

@@ -68,10 +68,12 @@ _STATEMENT_FAILURES = {
     "53200": "The server is out of memory: lower work_mem or the load, then run the command again.",
     "53300": "The server has no free connection: see `invoke status`, or lower DATABASE_POOL_SIZE.",
     "57014": "The statement took longer than allowed: raise DATABASE_STATEMENT_TIMEOUT or look at its plan.",
-    "55P03": "Another session holds the lock: see pg_stat_activity, then run the command again.",
+    "55P03": "Another session holds the lock: `invoke doctor` names it, `invoke db.end PID` ends it; then try again.",
     "58P01": "Install the extension's files on the server, or enable it in your host's dashboard.",
     "42P01": "The table is missing: run `invoke migrate.deploy`.",
-    "25006": "The server is read-only (a standby?): connect to the primary.",
+    "08006": "The connection ended; what was not committed is undone. See `invoke status`.",
+    "57P01": "Somebody ended the session, or the server; what was not committed is undone. See `invoke status`.",
+    "25006": "It is a standby (connect to the primary) or set to be read only: `invoke doctor` says which.",
 }
 
 
@@ -90,8 +92,13 @@ def statement_failure(error: Exception, doing: str) -> OperationFailedError:
     """Return the error that says what PostgreSQL refused while `doing` something, with a remedy if one is known."""
     code = sqlstate(error)
     missing_extension = code == "0A000" and "extension" in str(error)
-    remedy = _STATEMENT_FAILURES.get("58P01" if missing_extension else code or "", "")
+    remedy = _STATEMENT_FAILURES.get("58P01" if missing_extension else code or _lost(error), "")
     return OperationFailedError(f"{doing} failed: {_first_line(error)} (SQLSTATE {code or 'none'}).", remedy=remedy)
+
+
+def _lost(error: Exception) -> str:
+    """Return the SQLSTATE of a lost connection (what libpq itself says has none) where the text tells of one."""
+    return "08006" if re.search(r"closed the connection|connection (already )?closed|SSL SYSCALL", str(error)) else ""
 
 
 def sqlstate(error: BaseException | None) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -39,6 +39,7 @@ class Health(NamedTuple):
         return {**self._asdict(), "latency": round(self.latency, 3)}
 
 
+_STATE = "SELECT ARRAY[pg_is_in_recovery(), current_setting('default_transaction_read_only')::boolean]"
 _NO_SERVER = "the settings are wrong, or name no server and the embedded one does not run"
 
 
@@ -133,6 +134,12 @@ def _answer(finding: Finding, seconds: float) -> Health:
     return Health(finding.status != "fail", latency, timestamp, finding.status, finding.reason, finding.checks)
 
 
+def memory_is_full(memory: Mapping[str, Any]) -> bool:
+    """Say whether Redis, which said this under INFO memory, refuses to write. Pure."""
+    most = memory.get("maxmemory") or 0
+    return memory.get("maxmemory_policy") == "noeviction" and 0 < most <= memory.get("used_memory", 0)
+
+
 def _probe_database(database: Database, deadline: float) -> Finding:
     checks: dict[str, Any] = {}
     began = monotonic()
@@ -146,7 +153,7 @@ def _probe_database(database: Database, deadline: float) -> Finding:
             busy = False
         asked = monotonic()
         try:
-            recovery = connection.ask("SELECT pg_is_in_recovery()", within=deadline)
+            recovery, read_only = connection.ask(_STATE, within=deadline)
             answered = monotonic()
         finally:
             if busy:
@@ -172,6 +179,8 @@ def _probe_database(database: Database, deadline: float) -> Finding:
         return Finding("warn", "all connections of the pool are in use", checks, took)
     if recovery:
         return Finding("warn", "the server is in recovery: it can be read only", checks, took)
+    if read_only:
+        return Finding("warn", "default_transaction_read_only is on: nothing can be written", checks, took)
     return Finding(checks=checks, seconds=took)
 
 
@@ -187,6 +196,7 @@ def _probe_redis(settings: Settings, deadline: float) -> Finding:
             connected = monotonic()
             replication: Any = client.info("replication")
             answered = monotonic()
+            full = memory_is_full(client.info("memory"))
     except LegalStoreError:
         return Finding("fail", _NO_SERVER)
     except BusyLoadingError:
@@ -203,6 +213,8 @@ def _probe_redis(settings: Settings, deadline: float) -> Finding:
         "role": replication.get("role"),
     }
     took = answered - began
+    if full:
+        return Finding("fail", "the memory is full: writes are refused (maxmemory, noeviction)", checks, took)
     if checks["role"] != "master":
         return Finding("warn", "the server is a replica: it can be read only", checks, took)
     return Finding(checks=checks, seconds=took)

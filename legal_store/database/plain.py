@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import Future
 from typing import Any
 
 
@@ -10,9 +12,25 @@ def connect(parameters: dict[str, Any]) -> Any:
     import psycopg2
 
     try:
-        return psycopg2.connect(**parameters)
+        return _connected(parameters)
     except psycopg2.OperationalError as error:
         from legal_store.database.explain import connection_failure
         from legal_store.database.target import describe_target
 
         raise connection_failure(error, describe_target(parameters)) from None
+
+
+def _connected(parameters: dict[str, Any]) -> Any:
+    """Connect in another thread: while libpq waits for a server, its own hears of no signal, not even Ctrl-C."""
+    import psycopg2
+
+    outcome: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(psycopg2.connect(**parameters))
+        except BaseException as error:  # noqa: BLE001  (handed to the thread that waits)
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, name="connect", daemon=True).start()
+    return outcome.result()

@@ -266,6 +266,7 @@ class Pool:
             return
         now = monotonic()
         connection.pool = self
+        connection.borrower = None
         connection.expires_at = self.options.expiry(now)
         connection.last_used = now
         with self.lock:

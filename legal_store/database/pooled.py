@@ -16,6 +16,7 @@ import psycopg2.extensions
 
 from legal_store.database.scope import ScopedConnection, ScopedCursor
 from legal_store.database.traces import Trace, traces_of
+from legal_store.errors import NotConnectedError
 
 if TYPE_CHECKING:
     from legal_store.database.borrower import Stack
@@ -78,7 +79,7 @@ class PooledConnection(ScopedConnection):
         self.expires_at = float("inf")
         self.epoch = 0  # of the pool, when it was opened
         self.waited = 0.0  # seconds that the borrower waited for it
-        self.borrower: threading.Thread | None = None
+        self.borrower: threading.Thread | None = threading.current_thread()  # it prepares the session
         self.stack: Stack = []
         self.warned = False  # that it is held for long
         self.traces: int = Trace.NONE
@@ -119,7 +120,16 @@ class PooledConnection(ScopedConnection):
         return super().cursor(*arguments, **options)
 
     def note(self, traces: int) -> None:
-        """Take note that a statement starts which may leave `traces`."""
+        """Take note that a statement starts which may leave `traces`.
+
+        Raises NotConnectedError where the connection was given back: who has it now would get the statement into a
+        transaction of theirs.
+        """
+        if self.borrower is not threading.current_thread():
+            raise NotConnectedError(
+                "This cursor's connection was given back to the pool, or belongs to another thread.",
+                remedy="Keep no cursor or connection beyond its `with db:`; ask db for another.",
+            )
         self.statements += 1
         if traces:
             self.traces |= traces

@@ -227,6 +227,11 @@ def _set(role: str, firm_id: str = "") -> str:
 
 _OUTSIDE = _set(SERVICE_ROLE)  # any scope
 
+# SQL for the text of a statement in pg_stat_activity: in one line, without the settings that a service's bring along
+STATEMENT_SQL = r"""
+regexp_replace(regexp_replace(query, '^(SET LOCAL (ROLE \w+|[\w.]+ = ''[^'']*'');\s+)+', ''), '\s+', ' ', 'g')
+""".strip()
+
 
 def _refuse_several(query: Any) -> Any:
     """Return `query` if it is one statement: in a failed transaction only ROLLBACK runs, which takes no settings."""

@@ -29,18 +29,25 @@ def check(connection: Connection, *, bypassed: bool = False) -> Health:
         began = time.perf_counter()
         client.ping()
         milliseconds = (time.perf_counter() - began) * 1000
-        warning = _eviction_warning(connection)
+        full, warning = _memory(connection)
     except (RedisError, OSError) as error:
         return Health("fail", str(connection.failure(error, "PING")), (time.perf_counter() - began) * 1000)
     except LegalStoreError as error:
         return Health("fail", str(error))
+    if full:
+        return Health("fail", "the memory is full: writes are refused (maxmemory, noeviction)", milliseconds)
     return Health("warn" if warning else "pass", warning or "answers", milliseconds)
 
 
-def _eviction_warning(connection: Connection) -> str:
+def _memory(connection: Connection) -> tuple[bool, str]:
+    """Say whether the memory of a server is full, and what to warn of."""
+    from legal_store.database.health import memory_is_full
+
     for node in connection.nodes():
         memory: dict[str, Any] = node.info("memory")
+        if memory_is_full(memory):
+            return True, ""
         policy = str(memory.get("maxmemory_policy", ""))
         if memory.get("maxmemory") and policy.startswith("allkeys"):
-            return f"maxmemory-policy is {policy}: under memory pressure users are logged out; use volatile-lru"
-    return ""
+            return False, f"maxmemory-policy is {policy}: under memory pressure users are logged out; use volatile-lru"
+    return False, ""

@@ -259,7 +259,8 @@ def _patiently(session: Session, name: str, run: Callable[[], None]) -> None:
                 raise OperationFailedError(
                     f"Migration {name} did not get its lock in {attempt} tries over {session.budget.total:g} s, "
                     f"each of at most {session.budget.lock_timeout:g} s.{blockers}\n",
-                    remedy="Nothing of this try was kept. End or wait for the sessions above, then run it again.",
+                    remedy="Nothing of it was kept. Wait for the sessions above or end them (`invoke db.end PID`), "
+                    "then run it again.",
                 ) from error
             session.say(f"{name}: no lock yet, trying again in {wait:.1f} s{blockers}")
             time.sleep(wait)

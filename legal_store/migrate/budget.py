@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from legal_store.database.scope import STATEMENT_SQL
 from legal_store.migrate.statements import leading_words
 
 
@@ -93,8 +94,8 @@ class BlockerWatch:
                 return
 
 
-_BLOCKERS = """
+_BLOCKERS = f"""
 SELECT pid, coalesce(usename, ''), coalesce(application_name, ''), coalesce(state, ''),
-       coalesce(extract(epoch FROM now() - xact_start), 0)::float, coalesce(query, '')
+       coalesce(extract(epoch FROM now() - xact_start), 0)::float, coalesce({STATEMENT_SQL}, '')
 FROM pg_stat_activity WHERE pid = ANY (pg_blocking_pids(%(pid)s))
 """

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from legal_store.files import write_whole
+
 DECLARED_FILE = "declared.txt"
 _HEADER = "# What belonged to the models when the last migration was generated. Written by `invoke migrate`.\n"
 
@@ -23,4 +25,4 @@ def read_declared(folder: Path) -> set[str] | None:
 def remember_declared(folder: Path, declared: Sequence[str]) -> None:
     """Write down what belongs to the models now, where that is not written yet."""
     if read_declared(folder) != set(declared):
-        (folder / DECLARED_FILE).write_text(_HEADER + "\n".join(declared) + "\n", encoding="utf-8")
+        write_whole(folder / DECLARED_FILE, _HEADER + "\n".join(declared) + "\n")

@@ -139,9 +139,12 @@ def _reformatted(standing: Standing) -> list[str]:
 def _mark(lock: Any) -> list[str]:
     from legal_store.production import ENVIRONMENT_SETTING, mark_production
 
-    if mark_production(lock):
+    marked = mark_production(lock)
+    if marked is None:
         return []
-    return [f"the login may not write {ENVIRONMENT_SETTING} into the database; its owner should"]
+    if not marked:
+        return [f"the login may not write {ENVIRONMENT_SETTING} into the database; its owner should"]
+    return [f"the database is marked as production now; ALTER DATABASE ... RESET {ENVIRONMENT_SETTING} takes it back"]
 
 
 def _apply_all(

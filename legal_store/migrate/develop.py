@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from legal_store.config import SHIPPED
 from legal_store.errors import CheckFailedError, RefusedError, WrongUseError
 from legal_store.migrate.declared_file import read_declared
 from legal_store.migrate.files import Migration, read_migration, read_migrations
@@ -65,11 +66,16 @@ def losses_in(parameters: dict[str, Any], proposal: Proposal) -> list[Loss]:
 def keep(folder: Path, proposal: Proposal, name: str) -> Path:
     """Write the proposal into `folder` under `name` (small letters, digits, underscores); return the file's path.
 
-    Raises WrongUseError for a name that cannot be used.
+    Raises WrongUseError for a name that cannot be used, RefusedError for the folder that came with the package.
     """
     from legal_store.migrate.write import write_migration
 
     refuse_bad_name(name)
+    if folder.is_relative_to(SHIPPED):
+        raise RefusedError(
+            "The models differ from the migrations that came with the package, and nothing is written there.",
+            remedy=f"Have a folder of your own: `cp -r {folder} migrations`; then run this again.",
+        )
     return write_migration(folder, proposal, name)
 
 

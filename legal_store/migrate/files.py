@@ -81,7 +81,7 @@ def read_migrations(folder: Path) -> list[Migration]:
     if not folder.is_dir():
         raise ConfigurationError(
             f"There is no folder of migrations at {folder}.",
-            remedy="Run this in the checkout, or set LEGAL_STORE_MIGRATIONS_DIR.",
+            remedy="Name one by LEGAL_STORE_MIGRATIONS_DIR; without it, those in `migrations` or of the package serve.",
         )
     paths = sorted(path for path in folder.iterdir() if path.suffix in {".py", ".sql"})
     _refuse_bad_names(paths)

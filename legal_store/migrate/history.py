@@ -27,7 +27,22 @@ class Standing(NamedTuple):
     @property
     def clean(self) -> bool:
         """True when everything is applied and nothing is wrong; a reformatted file is not wrong."""
-        return not (self.pending or self.interrupted or self.failed or self.edited or self.missing)
+        return not self.troubles
+
+    @property
+    def troubles(self) -> dict[str, list[str]]:
+        """What is wrong or still to do, by state; what forbids a deploy comes first."""
+        return {state: names for state in _REMEDIES if (names := getattr(self, state))}
+
+    @property
+    def remedy(self) -> str:
+        """What to do about the troubles; empty where there is none."""
+        return " ".join(dict.fromkeys(_REMEDIES[state] for state in self.troubles))
+
+    def __str__(self) -> str:
+        """Return "12 applied, 1 failed: 014_x, 1 pending: 015_y"."""
+        troubles = [f"{len(names)} {state}: {', '.join(names)}" for state, names in self.troubles.items()]
+        return ", ".join([f"{len(self.applied)} applied", *troubles])
 
 
 def newest_attempts(attempts: Iterable[Attempt]) -> dict[str, Attempt]:
@@ -58,9 +73,9 @@ def compare(migrations: Sequence[Migration], attempts: Iterable[Attempt]) -> Sta
 def refuse_unsound(standing: Standing, *, allow_out_of_order: bool = False) -> None:
     """Raise RefusedError that lists everything that forbids a deploy; nothing was changed then."""
     problems = [
-        (standing.edited, "was edited after it was applied", "Restore the file and write a new migration instead."),
-        (standing.missing, "is applied but its file is missing", "Restore the file from version control."),
-        (standing.failed, "failed and nobody has said what is true", _RESOLVE),
+        (standing.edited, "was edited after it was applied", _REMEDIES["edited"]),
+        (standing.missing, "is applied but its file is missing", _REMEDIES["missing"]),
+        (standing.failed, "failed and nobody has said what is true", _REMEDIES["failed"]),
     ]
     if not allow_out_of_order:
         problems.append((standing.out_of_order, "comes before migrations that are already applied", _RENUMBER))
@@ -70,7 +85,15 @@ def refuse_unsound(standing: Standing, *, allow_out_of_order: bool = False) -> N
         raise RefusedError(f"Refused: {'; '.join(what for what, _ in found)}.", remedy=" ".join(remedies))
 
 
-_RESOLVE = "See `invoke migrate.history`, then `invoke migrate.resolve NAME` with --retry, --applied or --rolled-back."
+_REMEDIES = {
+    "failed": (
+        "See `invoke migrate.history`, then `invoke migrate.resolve NAME` with --retry, --applied or --rolled-back."
+    ),
+    "edited": "Restore the file and write a new migration instead.",
+    "missing": "Restore the file from version control.",
+    "interrupted": "Run `invoke migrate.deploy`.",
+    "pending": "Run `invoke migrate.deploy`.",
+}
 _RENUMBER = "Give the file a later timestamp, or pass --allow-out-of-order if it depends on nothing applied since."
 
 

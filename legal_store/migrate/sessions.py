@@ -140,12 +140,16 @@ def _acquire(cursor: Any, wait_seconds: float, say: Callable[[str], None]) -> No
             raise OperationFailedError(
                 f"Another deploy holds the lock since before this one began to wait ({wait_seconds:g} s): "
                 f"{holder or 'it ended just now'}.",
-                remedy="Nothing was changed. Wait for it, or end that session with pg_terminate_backend.",
+                remedy=f"Nothing was changed. Wait for it{_or_end(holder)}.",
             )
         if holder is not None and holder.pid != told:
             say(f"waiting for another deploy: {holder}")
             told = holder.pid
         time.sleep(random.uniform(*_POLL_SECONDS))  # noqa: S311
+
+
+def _or_end(holder: Holder | None) -> str:
+    return f", or end that session: `invoke db.end {holder.pid}`" if holder else ""
 
 
 def _end_orphan(lock: Any, cursor: Any, say: Callable[[str], None]) -> None:

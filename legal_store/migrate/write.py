@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from legal_store.files import write_whole
 from legal_store.migrate.declared_file import remember_declared
 from legal_store.migrate.files import position, read_migrations
 from legal_store.migrate.generate import Proposal
@@ -17,7 +18,7 @@ def write_migration(folder: Path, proposal: Proposal, name: str, now: datetime |
     last = max((position(migration.name)[0] for migration in read_migrations(folder)), default=0)
     stamp = max(int((now or datetime.now(UTC)).strftime("%Y%m%d%H%M%S")), last + 1)
     path = folder / f"{stamp:014d}_{name}.py"
-    path.write_text(file_text(proposal, name), encoding="utf-8")
+    write_whole(path, file_text(proposal, name))
     remember_declared(folder, proposal.declared)
     return path
 

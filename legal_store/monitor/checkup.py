@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from legal_store.config import Settings
 from legal_store.errors import LegalStoreError
-from legal_store.monitor.inspection import Inspector, has_statement_statistics, inspecting
-from legal_store.monitor.overview import EXTENSIONS, last_backup
+from legal_store.monitor.inspection import Inspector, Row, blockers, has_statement_statistics, reached
+from legal_store.monitor.overview import EXTENSIONS, human_time, last_backup
 from legal_store.monitor.plan import read_limits
 
 OLDEST_SERVER = 160000
@@ -29,14 +29,19 @@ class Check(NamedTuple):
 
 def checkup(settings: Settings) -> list[Check]:
     """Run every check that can be run and return the outcomes. Never raises; changes nothing."""
+    with reached(settings) as server:
+        return checkup_of(server, settings)
+
+
+def checkup_of(server: Inspector | LegalStoreError, settings: Settings) -> list[Check]:
+    """As `checkup`, over a connection that is there, or the reason why there is none."""
     checks = [*_local(settings)]
-    try:
-        with inspecting(settings) as inspector:
-            checks.append(Check("PostgreSQL answers", "good", "yes", ""))
-            for what, check in _SERVER_CHECKS.items():
-                checks.append(_guarded(what, lambda check=check: check(inspector, settings)))  # type: ignore[misc]
-    except LegalStoreError as error:
-        checks.append(Check("PostgreSQL answers", "bad", error.message, error.remedy))
+    if isinstance(server, LegalStoreError):
+        checks.append(Check("PostgreSQL answers", "bad", server.message, server.remedy))
+    else:
+        checks.append(Check("PostgreSQL answers", "good", "yes", ""))
+        for what, check in _SERVER_CHECKS.items():
+            checks.append(_guarded(what, lambda check=check: check(server, settings)))  # type: ignore[misc]
     checks.append(_guarded("Redis", lambda: _redis(settings)))
     checks.append(_guarded("backups", lambda: _backups(settings)))
     return checks
@@ -60,7 +65,6 @@ def _local(settings: Settings) -> Iterator[Check]:
     missing = [name for name in ("invoke", "rich", "peewee_migrate") if importlib.util.find_spec(name) is None]
     if missing:
         yield Check("packages", "bad", f"missing: {', '.join(missing)}", "pip install 'legal-store[ops]'")
-    yield Check("environment", "good", settings.environment, "")
     url = settings.database_url or ""
     insecure = settings.production and settings.ssl_mode in ("disable", "allow", "prefer") and "sslmode=" not in url
     if insecure:
@@ -88,9 +92,32 @@ def _version(inspector: Inspector, settings: Settings) -> Outcome:
 
 
 def _writable(inspector: Inspector, settings: Settings) -> Outcome:
-    if inspector.row("SELECT pg_is_in_recovery() AS standby")["standby"]:
+    found = inspector.row(
+        "SELECT pg_is_in_recovery() AS standby, current_setting('default_transaction_read_only') = 'on' AS read_only"
+    )
+    if found["standby"]:
         return "bad", "the server is a standby", "Point DATABASE_URL at the primary."
+    if found["read_only"]:
+        return (
+            "bad",
+            "default_transaction_read_only is on",
+            "Find who set it, by `SELECT * FROM pg_db_role_setting`; ALTER DATABASE or ROLE ... RESET takes it back.",
+        )
     return "good", "yes", ""
+
+
+def _environment(inspector: Inspector, settings: Settings) -> Outcome:
+    from legal_store.production import ENVIRONMENT_SETTING, read_marker
+
+    with inspector.connection.cursor() as cursor:
+        marker = read_marker(cursor)
+    if marker in (None, settings.environment):
+        return "good", settings.environment, ""
+    return (
+        "look",
+        f"LEGAL_STORE_ENV says {settings.environment}, the database {marker}",
+        f"Set LEGAL_STORE_ENV, or take the mark away by ALTER DATABASE ... RESET {ENVIRONMENT_SETTING}.",
+    )
 
 
 def _extensions(inspector: Inspector, settings: Settings) -> Outcome:
@@ -114,13 +141,11 @@ def _extensions(inspector: Inspector, settings: Settings) -> Outcome:
 
 
 def _migrations(inspector: Inspector, settings: Settings) -> Outcome:
-    from legal_store.database.target import connection_parameters
-    from legal_store.migrate import status
+    from legal_store.migrate.deploy import standing_of
 
-    found = status(connection_parameters(settings), settings.migrations_dir)
-    if found.pending:
-        return "bad", f"{len(found.pending)} pending", "Run `invoke migrate.deploy`."
-    return "good", f"{len(found.applied)} applied, none pending", ""
+    with inspector.connection.cursor() as cursor:
+        found = standing_of(cursor, settings.migrations_dir)
+    return "bad" if found.troubles else "good", str(found), found.remedy
 
 
 def _load(inspector: Inspector, settings: Settings) -> Outcome:
@@ -175,6 +200,27 @@ def _room(inspector: Inspector, settings: Settings) -> Outcome:
     return "good", f"{limits.budget} connections for pools of {settings.pool_size}", ""
 
 
+def _blocked(inspector: Inspector, settings: Settings) -> Outcome:
+    found = blockers(inspector)
+    if not found:
+        return "good", "none", ""
+    first = found[0]["pid"]
+    remedy = f"Wait, or `invoke db.end {first}` (it takes back that session's transaction)."
+    if not first:
+        remedy = "Look into pg_prepared_xacts: COMMIT PREPARED or ROLLBACK PREPARED."
+    return "bad", "; ".join(map(_blocking, found)), remedy
+
+
+def _blocking(row: Row) -> str:
+    others = ", ".join(map(str, row["blocks"]))
+    if not row["pid"]:
+        return f"a prepared transaction blocks {others}"
+    since = "" if row["transaction_s"] is None else f", in a transaction for {human_time(row['transaction_s'])}"
+    waits = f", waits for {row['waits_for']}" if row["waits_for"] else ""
+    who = f"{row['user']}, {row['application'] or 'no application name'}, {row['state'] or 'state unknown'}"
+    return f"session {row['pid']} ({who}{since}{waits}) blocks {others}"
+
+
 def _indexes(inspector: Inspector, settings: Settings) -> Outcome:
     rows = inspector.rows("SELECT indexrelid::regclass::text AS name FROM pg_index WHERE NOT indisvalid")
     if rows:
@@ -195,12 +241,14 @@ def _statistics(inspector: Inspector, settings: Settings) -> Outcome:
 _SERVER_CHECKS: dict[str, Callable[[Inspector, Settings], Outcome]] = {
     "PostgreSQL's version": _version,
     "PostgreSQL can be written": _writable,
+    "environment": _environment,
     "extensions": _extensions,
     "migrations": _migrations,
     "unfinished load": _load,
     "role of services": _role,
     "statement timeout": _timeouts,
     "room for the pool": _room,
+    "blocked sessions": _blocked,
     "invalid indexes": _indexes,
     "statement statistics": _statistics,
 }
@@ -213,11 +261,19 @@ def _redis(settings: Settings) -> Outcome:
     version = tuple(int(part) for part in str(found["redis_version"]).split(".")[:2])
     if version < OLDEST_REDIS:
         return "bad", f"version {found['redis_version']}", "Redis 6.2 or later, or Valkey, is needed."
+    if found["full"]:
+        return (
+            "bad",
+            "the memory is full: writes are refused",
+            "Raise maxmemory, or run `invoke cache.clear`.",
+        )
     if found["maxmemory"] and found["policy"] == "noeviction":
         return "good", f"{found['program']} {found['version']}, writes fail when memory is full (noeviction)", ""
     return "good", f"{found['program']} {found['version']}", ""
 
 
 def _backups(settings: Settings) -> Outcome:
-    state, text, _ = last_backup(settings.backup_dir)
+    state, text, found = last_backup(settings)
+    if found["damaged"]:
+        return state, text, "Run `invoke backup`; `invoke backup.list` says what is damaged."
     return state, text, "" if state == "good" else "Run `invoke backup` daily and `invoke backup.drill` weekly."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any, NamedTuple
 
 import psycopg2
@@ -11,7 +11,9 @@ import psycopg2.extras
 
 from legal_store.config import Settings
 from legal_store.database.plain import connect
+from legal_store.database.scope import STATEMENT_SQL
 from legal_store.database.target import connection_parameters
+from legal_store.errors import LegalStoreError
 
 Row = dict[str, Any]
 
@@ -24,6 +26,17 @@ def inspecting(settings: Settings) -> Iterator[Inspector]:
     with closing(connect(parameters)) as connection:
         connection.autocommit = True
         yield Inspector(connection)
+
+
+@contextmanager
+def reached(settings: Settings) -> Iterator[Inspector | LegalStoreError]:
+    """As `inspecting`, but where nothing can be connected to, yield why: it takes long enough to find out once."""
+    with ExitStack() as opened:
+        try:
+            found: Inspector | LegalStoreError = opened.enter_context(inspecting(settings))
+        except LegalStoreError as error:
+            found = error
+        yield found
 
 
 class Inspector:
@@ -67,15 +80,37 @@ class Slow(NamedTuple):
 def connections(inspector: Inspector) -> list[Row]:
     """Return the sessions of this database, the longest transactions first, with who blocks whom."""
     return inspector.rows(
-        """
+        f"""
         SELECT pid, usename AS user, application_name AS application, coalesce(client_addr::text, 'local') AS client,
                state, wait_event_type AS waits_for,
                round(extract(epoch FROM clock_timestamp() - xact_start)::numeric, 3)::float8 AS transaction_s,
                round(extract(epoch FROM clock_timestamp() - state_change)::numeric, 3)::float8 AS in_state_s,
-               pg_blocking_pids(pid) AS blocked_by, left(regexp_replace(query, '\\s+', ' ', 'g'), 80) AS statement
+               pg_blocking_pids(pid) AS blocked_by, left({STATEMENT_SQL}, 80) AS statement
         FROM pg_stat_activity
-        WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+        WHERE datname = current_database() AND pid <> pg_backend_pid()
+              AND coalesce(backend_type, 'client backend') = 'client backend'
         ORDER BY xact_start NULLS LAST, pid
+        """
+    )
+
+
+def blockers(inspector: Inspector) -> list[Row]:
+    """Return the sessions that others of this database wait for; first those that wait for no other themselves.
+
+    `pid` is 0 for a prepared transaction. Nothing of their statements is told.
+    """
+    return inspector.rows(
+        """
+        WITH waiting AS (
+            SELECT pid, unnest(pg_blocking_pids(pid)) AS blocker FROM pg_stat_activity
+            WHERE datname = current_database()
+        )
+        SELECT w.blocker AS pid, array_agg(DISTINCT w.pid) AS blocks, b.usename AS user,
+               b.application_name AS application, b.state, b.wait_event_type AS waits_for,
+               extract(epoch FROM clock_timestamp() - b.xact_start)::float8 AS transaction_s
+        FROM waiting w LEFT JOIN pg_stat_activity b ON b.pid = w.blocker
+        GROUP BY w.blocker, b.usename, b.application_name, b.state, b.wait_event_type, b.xact_start
+        ORDER BY w.blocker IN (SELECT pid FROM waiting), b.xact_start
         """
     )
 
@@ -142,9 +177,9 @@ def slow(inspector: Inspector, limit: int = 20) -> Slow:
     return Slow(
         "pg_stat_activity",
         inspector.rows(
-            """
+            f"""
             SELECT pid, round(extract(epoch FROM clock_timestamp() - query_start)::numeric * 1000, 1)::float8 AS
-                   running_ms, state, left(regexp_replace(query, '\\s+', ' ', 'g'), 100) AS statement
+                   running_ms, state, left({STATEMENT_SQL}, 100) AS statement
             FROM pg_stat_activity
             WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'
             ORDER BY query_start LIMIT %s
@@ -155,11 +190,9 @@ def slow(inspector: Inspector, limit: int = 20) -> Slow:
 
 
 def has_statement_statistics(inspector: Inspector) -> bool:
-    """Say whether pg_stat_statements is installed here and loaded by the server."""
-    return bool(
-        inspector.row(
-            "SELECT 1 AS there FROM pg_extension WHERE extname = 'pg_stat_statements' "
-            "AND current_setting('shared_preload_libraries') LIKE '%%pg_stat_statements%%'",
-            (),
-        )
+    """Say whether pg_stat_statements is installed here and loaded by the server; any login may ask."""
+    found = inspector.row(
+        "SELECT current_setting('pg_stat_statements.max', true) IS NOT NULL AS loaded, "
+        "EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_stat_statements') AS installed"
     )
+    return bool(found["loaded"] and found["installed"])

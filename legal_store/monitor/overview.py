@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from legal_store.config import Settings
-from legal_store.errors import LegalStoreError, ServerUnavailableError
-from legal_store.monitor.inspection import Inspector, inspecting
+from legal_store.database.scope import STATEMENT_SQL
+from legal_store.database.target import connection_parameters
+from legal_store.errors import ConfigurationError, LegalStoreError, ServerUnavailableError
+from legal_store.monitor.inspection import Inspector, blockers, reached
 
 HISTORY = "sizes.json"  # in the folder of the embedded servers: what `growth` compares with
 _REMEMBERED_DAYS = 30
@@ -34,26 +36,36 @@ def overview(settings: Settings) -> list[Line]:
 
     Remembers the database's size in the settings' home folder if that exists, to tell growth the next time.
     """
+    with reached(settings) as server:
+        return overview_of(server, settings)
+
+
+def overview_of(server: Inspector | LegalStoreError, settings: Settings) -> list[Line]:
+    """As `overview`, over a connection that is there, or the reason why there is none."""
     lines: list[Line] = []
-    try:
-        with inspecting(settings) as inspector:
-            for topic, read in _DATABASE_PARTS.items():
-                lines.append(_read(topic, lambda read=read: read(inspector, settings)))  # type: ignore[misc]
-    except LegalStoreError as error:
-        lines.append(Line("PostgreSQL", "bad", str(error), {}))
-    lines.append(_read("Redis", lambda: _redis(settings)))
-    lines.append(_read("backup", lambda: last_backup(settings.backup_dir)))
+    if isinstance(server, LegalStoreError):
+        lines.append(Line("PostgreSQL", "bad", str(server), {}))
+    else:
+        for topic, read in _DATABASE_PARTS.items():
+            lines.append(_line(topic, lambda read=read: read(server, settings)))  # type: ignore[misc]
+    lines.append(_line("Redis", lambda: _redis(settings)))
+    lines.append(_line("backup", lambda: last_backup(settings)))
     return lines
 
 
-def _read(topic: str, read: Callable[[], tuple[str, str, dict[str, Any]]]) -> Line:
+def _line(topic: str, read: Callable[[], tuple[str, str, dict[str, Any]]]) -> Line:
     try:
         return Line(topic, *read())
-    except ServerUnavailableError as error:
-        return Line(topic, "bad", str(error), {})
     except Exception as error:  # noqa: BLE001  (a part that cannot be read is a line too)
-        text = str(error).strip().partition("\n")[0] or type(error).__name__
-        return Line(topic, "look", f"cannot be read: {text}", {})
+        return unread(topic, error)
+
+
+def unread(topic: str, error: Exception) -> Line:
+    """Return the line of what could not be read because of `error`."""
+    if isinstance(error, ServerUnavailableError):
+        return Line(topic, "bad", str(error), {})
+    text = str(error).strip().partition("\n")[0] or type(error).__name__
+    return Line(topic, "look", f"cannot be read: {text}", {})
 
 
 Part = tuple[str, str, dict[str, Any]]
@@ -73,12 +85,11 @@ def _server(inspector: Inspector, settings: Settings) -> Part:
 
 
 def _migrations(inspector: Inspector, settings: Settings) -> Part:
-    from legal_store.database.target import connection_parameters
-    from legal_store.migrate import status
+    from legal_store.migrate.deploy import standing_of
 
-    found = status(connection_parameters(settings), settings.migrations_dir)
-    pending = f", {len(found.pending)} pending: {', '.join(found.pending)}" if found.pending else ""
-    return "bad" if found.pending else "good", f"{len(found.applied)} applied{pending}", found._asdict()
+    with inspector.connection.cursor() as cursor:
+        found = standing_of(cursor, settings.migrations_dir)
+    return "bad" if found.troubles else "good", f"{found}. {found.remedy}".removesuffix(". "), found._asdict()
 
 
 def _load(inspector: Inspector, settings: Settings) -> Part:
@@ -122,9 +133,9 @@ def _connections(inspector: Inspector, settings: Settings) -> Part:
 
 def _longest(inspector: Inspector, settings: Settings) -> Part:
     found = inspector.row(
-        """
+        f"""
         SELECT pid, extract(epoch FROM clock_timestamp() - query_start)::float8 AS seconds,
-               left(regexp_replace(query, '\\s+', ' ', 'g'), 60) AS statement
+               left({STATEMENT_SQL}, 60) AS statement
         FROM pg_stat_activity
         WHERE state = 'active' AND backend_type = 'client backend' AND pid <> pg_backend_pid()
         ORDER BY query_start LIMIT 1
@@ -137,13 +148,9 @@ def _longest(inspector: Inspector, settings: Settings) -> Part:
 
 
 def _blocked(inspector: Inspector, settings: Settings) -> Part:
-    rows = inspector.rows(
-        "SELECT pid, pg_blocking_pids(pid) AS by FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0"
-    )
-    if not rows:
-        return "good", "none", {"sessions": []}
-    text = "; ".join(f"{row['pid']} waits for {', '.join(map(str, row['by']))}" for row in rows)
-    return "bad", f"{len(rows)}: {text}", {"sessions": rows}
+    found = blockers(inspector)
+    text = "; ".join(f"{row['pid']} blocks {', '.join(map(str, row['blocks']))}" for row in found)
+    return "bad" if found else "good", text or "none", {"blockers": found}
 
 
 def _size(inspector: Inspector, settings: Settings) -> Part:
@@ -224,14 +231,17 @@ def _redis(settings: Settings) -> Part:
     text = f"{found['program']} {found['version']}, {human_bytes(found['used_memory'])} of {limit}"
     text += f", {found['hits'] / asked:.1%} hits" if asked else ""
     text += f", {found['evicted_keys']} keys evicted" if found["evicted_keys"] else ""
-    full = found["maxmemory"] and found["used_memory"] > 0.9 * found["maxmemory"]
-    return "look" if full or found["evicted_keys"] else "good", text, found
+    if found["full"]:
+        return "bad", f"{text}; writes are refused", found
+    nearly = found["maxmemory"] and found["used_memory"] > 0.9 * found["maxmemory"]
+    return "look" if nearly or found["evicted_keys"] else "good", text, found
 
 
 def redis_facts(settings: Settings) -> dict[str, Any]:
     """Return version, memory and hit counts of Redis. Raises ServerUnavailableError when it does not answer."""
     from redis.exceptions import RedisError
 
+    from legal_store.database.health import memory_is_full
     from legal_store.database.target import redis_client, redis_options, redis_url
 
     with redis_client(redis_url(settings), redis_options(connect=2, answer=2)) as client:
@@ -248,25 +258,45 @@ def redis_facts(settings: Settings) -> dict[str, Any]:
         "used_memory": info["used_memory"],
         "maxmemory": info.get("maxmemory", 0),
         "policy": info.get("maxmemory_policy", ""),
+        "full": memory_is_full(info),
         "evicted_keys": info.get("evicted_keys", 0),
         "hits": info.get("keyspace_hits", 0),
         "misses": info.get("keyspace_misses", 0),
     }
 
 
-def last_backup(folder: Path) -> Part:
-    """Say how old the newest backup in `folder` is, and whether it was proven to restore."""
-    manifests = sorted(folder.glob("*.manifest.json"), key=lambda file: file.stat().st_mtime) if folder.is_dir() else []
-    if not manifests:
-        return "look", f"none in {folder}: `invoke backup`", {}
-    newest = manifests[-1]
-    age = time.time() - newest.stat().st_mtime
-    level = json.loads(newest.read_text()).get("proof", {}).get("level", "made")
-    proven = level == "proven"
-    proof = "proven to restore" if proven else f"{level}, not proven: `invoke backup.drill`"
-    text = f"{human_time(age)} ago, {proof}"
-    name = newest.name.removesuffix(".manifest.json")
-    return "good" if proven and age < 1.5 * _DAY_S else "look", text, {"name": name, "age_s": age, "proof": level}
+def last_backup(settings: Settings) -> Part:
+    """Say how old the newest whole backup of this database in the folder is, and whether it was proven to restore.
+
+    Where it is not known which database that is, of any in this environment.
+    """
+    from legal_store.backup import backups_of, damaged_among, open_store
+    from legal_store.backup.manifest import PROVEN
+
+    database = _database_name(settings)
+    found = backups_of(open_store(str(settings.backup_dir)), database, settings.environment)
+    damaged = [listed.name for listed in found if not listed.good]
+    newest = next((listed.manifest for listed in found if listed.good and listed.manifest), None)
+    if newest is None:
+        wanted = " ".join(filter(None, (settings.environment, database)))
+        text = f"none of {wanted} in {settings.backup_dir}{damaged_among(found)}: `invoke backup`"
+        return "look", text, {"damaged": damaged}
+    age = time.time() - newest.created.timestamp()
+    level = newest.proof.level
+    proof = (
+        "proven to restore" if level == PROVEN else f"{level}, not proven: `invoke backup.drill --name {newest.name}`"
+    )
+    text = f"{human_time(age)} ago, {proof}" + (f"; {len(damaged)} damaged: `invoke backup.list`" if damaged else "")
+    good = level == PROVEN and age < 1.5 * _DAY_S and not damaged
+    values = {"name": newest.name, "age_s": age, "proof": level, "damaged": damaged}
+    return "good" if good else "look", text, values
+
+
+def _database_name(settings: Settings) -> str | None:
+    try:
+        return connection_parameters(settings).get("dbname")
+    except ConfigurationError:  # nothing is configured, and no embedded server runs
+        return None
 
 
 def human_time(seconds: float) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from legal_store.config import Settings
-from legal_store.errors import ServerUnavailableError
-from legal_store.monitor.checkup import Check, checkup
-from legal_store.monitor.inspection import Row, Sizes, Slow, connections, inspecting, sizes, slow
-from legal_store.monitor.overview import Line, overview
+from legal_store.errors import LegalStoreError
+from legal_store.monitor.checkup import Check, checkup_of
+from legal_store.monitor.inspection import Row, Sizes, Slow, connections, reached, sizes, slow
+from legal_store.monitor.overview import Line, overview_of, unread
 
+T = TypeVar("T")
 _RUNNING = ("longest statement",)  # its text may hold what somebody is asking for
 _STATEMENTS = 50
 _QUERY = re.compile(r"(?i)(select|insert|update|delete|merge|with)\b(?!.*(/\*|--))")
@@ -33,22 +35,37 @@ class Report(NamedTuple):
 
 
 def make_report(settings: Settings) -> Report:
-    """Return what `status`, `doctor`, `db.connections`, `db.sizes` and `db.slow` show. Never raises for a server."""
+    """Return what `status`, `doctor`, `db.connections`, `db.sizes` and `db.slow` show. Never raises for a server.
+
+    What cannot be read is a line that says why.
+    """
     made = datetime.now(UTC).isoformat(timespec="seconds")
-    lines = [line for line in overview(settings) if line.topic not in _RUNNING]
-    checks = checkup(settings)
+    with reached(settings) as server:
+        lines = [line for line in overview_of(server, settings) if line.topic not in _RUNNING]
+        checks = checkup_of(server, settings)
+        if isinstance(server, LegalStoreError):
+            return Report(made, lines, checks, [], None, None)
+        return Report(
+            made,
+            lines,
+            checks,
+            _read("sessions", lambda: _without_statements(connections(server)), lines) or [],
+            _read("sizes", lambda: sizes(server), lines),
+            _read("statements", lambda: _without_values(slow(server, _STATEMENTS)), lines),
+        )
+
+
+def _read(topic: str, read: Callable[[], T], lines: list[Line]) -> T | None:
+    """Return what `read` does; where it fails None, and add a line that says why."""
     try:
-        with inspecting(settings) as inspector:
-            return Report(
-                made,
-                lines,
-                checks,
-                [{name: cell for name, cell in row.items() if name != "statement"} for row in connections(inspector)],
-                sizes(inspector),
-                _without_values(slow(inspector, _STATEMENTS)),
-            )
-    except ServerUnavailableError:
-        return Report(made, lines, checks, [], None, None)
+        return read()
+    except Exception as error:  # noqa: BLE001  (whatever it is: the rest of the page is still of use)
+        lines.append(unread(topic, error))
+        return None
+
+
+def _without_statements(rows: list[Row]) -> list[Row]:
+    return [{name: cell for name, cell in row.items() if name != "statement"} for row in rows]
 
 
 def _without_values(found: Slow) -> list[Row] | None:

@@ -10,6 +10,7 @@ from invoke import Context
 from legal_store.cli.masking import report_file, show_report
 from legal_store.cli.render import print_json, print_table, say
 from legal_store.cli.task import task
+from legal_store.config import own_or_shipped
 
 if TYPE_CHECKING:
     from legal_store.anonymize import Preview
@@ -48,8 +49,10 @@ def anonymize(
 
     if forget_key and not key_file:
         raise WrongUseError("--forget-key needs --key-file.", remedy="Without a key file the key is never stored.")
+    if dry_run and report:
+        raise WrongUseError("--report is of a run, and --dry-run is none.", remedy="Leave one of them out; see --json.")
     _refuse_production()
-    chosen = masking.read_rules(Path(rules))
+    chosen = masking.read_rules(own_or_shipped(rules))
     with closing(_connect()) as connection:
         masking.plan(connection, chosen)
         connection.rollback()
@@ -96,7 +99,6 @@ def empty_cache() -> tuple[str, ...]:
 )
 def rules(context: Context, rules: str = "anonymize.toml", suggest: bool = False, json: bool = False) -> None:
     """List the strategies, or with --suggest propose lines for unlisted columns; exit code 1 where there are some."""
-    from pathlib import Path
 
     from legal_store.anonymize import strategies
     from legal_store.errors import CheckFailedError
@@ -108,7 +110,7 @@ def rules(context: Context, rules: str = "anonymize.toml", suggest: bool = False
         else:
             print_table("Strategies", ("name", "what it makes", "types", "for unique columns"), rows)
         return
-    found = _suggestions(Path(rules))
+    found = _suggestions(own_or_shipped(rules))
     if json:
         print_json(found)
     else:

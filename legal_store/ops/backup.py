@@ -52,6 +52,7 @@ def backup(
     from legal_store.config import settings
     from legal_store.database.target import connection_parameters
     from legal_store.errors import WrongUseError
+    from legal_store.production import environment_of
 
     if compress and gzip:
         raise WrongUseError("--compress and --gzip exclude each other.")
@@ -66,7 +67,7 @@ def backup(
         report = make_backup(
             parameters,
             stores,
-            environment=settings().environment,
+            environment=environment_of(settings(), parameters),
             codec="zstd" if compress else "gzip" if gzip else "pg_dump",
             master=key,
             pinned=pin or None,

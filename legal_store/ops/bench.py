@@ -20,6 +20,7 @@ from legal_store.cli.task import task
 )
 def bench(context: Context, name: str = "", quick: bool = False, json: bool = False) -> None:
     """Measure against other tools, side by side; writes docs/benchmarks.md and its plots."""
+    from importlib.util import find_spec
     from pathlib import Path
 
     from legal_store.errors import WrongUseError
@@ -28,6 +29,8 @@ def bench(context: Context, name: str = "", quick: bool = False, json: bool = Fa
         raise WrongUseError(
             f"There are no comparisons in {Path.cwd()}.", remedy="Run this in a checkout of legal_store."
         )
+    if find_spec("psutil") is None or find_spec("packaging") is None:
+        raise WrongUseError("The packages that measure are missing.", remedy="pip install -e '.[dev]', or `make test`.")
     arguments = [*([name] if name else []), *["--quick"] * quick, *["--json"] * json]
     sys.stdout.flush()
     # in place of this process: Ctrl-C and exit codes (2: wrong use, 3: one failed) are those of the measuring

@@ -1,4 +1,4 @@
-"""What the database is busy with: connections, sizes, slow statements, and how large pools may be."""
+"""What the database is busy with: connections (and ending them), sizes, slow statements, how large pools may be."""
 
 from __future__ import annotations
 
@@ -19,6 +19,28 @@ def connections(context: Context, json: bool = False) -> None:
 
     with inspecting(settings()) as inspector:
         _show(read(inspector), "Connections", json)
+
+
+@task(
+    "db.end",
+    help={"pid": "the session, as `db.connections` names it", "cancel": "its statement alone", "json": "print JSON"},
+)
+def end(context: Context, pid: str, cancel: bool = False, json: bool = False) -> None:
+    """End a session of the database at once, its transaction is rolled back; with --cancel only its statement."""
+    from legal_store.config import settings
+    from legal_store.errors import WrongUseError
+    from legal_store.monitor.ending import cancel_statement, end_session
+    from legal_store.monitor.inspection import inspecting
+
+    if not pid.isdecimal():
+        raise WrongUseError(f"{pid!r} is no process id.", remedy="`invoke db.connections` lists them.")
+    with inspecting(settings()) as inspector:
+        ended = (cancel_statement if cancel else end_session)(inspector, int(pid))
+    if json:
+        print_json(ended)
+        return
+    state = f" ({ended.state})" if ended.state else ""
+    print(f"{'Cancelled the statement of' if cancel else 'Ended'} {ended}{state}: {ended.statement}")
 
 
 @task("db.sizes", help={"json": "print JSON"})

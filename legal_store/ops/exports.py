@@ -10,6 +10,7 @@ from invoke import Context
 from legal_store.cli.masking import report_file, show_report
 from legal_store.cli.render import print_json
 from legal_store.cli.task import task
+from legal_store.config import own_or_shipped
 from legal_store.ops.anonymize import empty_cache
 from legal_store.ops.backup import say_cleaned_up
 from legal_store.ops.restore import asked, show_gate
@@ -36,14 +37,16 @@ def export(context: Context, expires: int = 7, to: str = "", key_file: str = "",
     from legal_store.cli.progress import progress_bar
     from legal_store.config import settings
     from legal_store.database.target import connection_parameters
+    from legal_store.production import environment_of
 
     store = open_store(to or str(settings().backup_dir))
     key = writing_key([store], file=Path(key_file).expanduser() if key_file else None)
+    parameters = connection_parameters(settings())
     with progress_bar() as progress:
         report = write(
-            connection_parameters(settings()),
+            parameters,
             [store],
-            environment=settings().environment,
+            environment=environment_of(settings(), parameters),
             master=key,
             days=expires,
             progress=progress,
@@ -100,13 +103,13 @@ def import_anonymized(
     from legal_store.errors import WrongUseError
     from legal_store.importing import ImportPlan, noted
     from legal_store.importing import import_anonymized as run
-    from legal_store.production import refuse_production
+    from legal_store.production import environment_of, refuse_production
     from legal_store.restore import find_source
 
     if forget_key and not mask_key_file:
         raise WrongUseError("--forget-key needs --mask-key-file.", remedy="Without a file the key is never stored.")
     refuse_production("Importing", settings())
-    chosen = anonymize.read_rules(Path(rules))
+    chosen = anonymize.read_rules(own_or_shipped(rules))
     key = master_key(file=Path(key_file).expanduser() if key_file else None)
     # a file of SQL is found as well, and then refused for what it is
     source = find_source(file, open_store(store or str(settings().backup_dir)), key, trust_sql=True)
@@ -115,7 +118,7 @@ def import_anonymized(
     plan = ImportPlan(
         source=source,
         parameters=parameters,
-        environment=settings().environment,
+        environment=environment_of(settings(), parameters),
         rules=chosen,
         key=anonymize.kept_key(Path(mask_key_file)) if mask_key_file else anonymize.new_key(),
         migrations=settings().migrations_dir,

@@ -171,8 +171,8 @@ def status(context: Context, json: bool = False) -> None:
         states = {name: state.replace("_", " ") for state, names in found._asdict().items() for name in names}
         print_table("Migrations", ("migration", "state"), sorted(states.items()))
     if not found.clean:
-        counts = ", ".join(f"{len(names)} {state.replace('_', ' ')}" for state, names in _troubles(found) if names)
-        raise CheckFailedError(f"Not up to date: {counts}.", remedy="See `invoke migrate.deploy`.")
+        counts = ", ".join(f"{len(names)} {state}" for state, names in found.troubles.items())
+        raise CheckFailedError(f"Not up to date: {counts}.", remedy=found.remedy)
 
 
 @task("migrate.history", help=_JSON)
@@ -333,10 +333,6 @@ def _show_deploy(report: DeployReport, json: bool) -> None:
         print(f"Applied {len(report.applied)} migrations; {report.already_applied} were there.")
     else:
         print(f"Nothing to do: all {report.already_applied} migrations are applied.")
-
-
-def _troubles(found: Any) -> list[tuple[str, list[str]]]:
-    return [(state, getattr(found, state)) for state in ("pending", "interrupted", "failed", "edited", "missing")]
 
 
 def _history_row(attempt: Any) -> tuple[Any, ...]:

@@ -62,6 +62,7 @@ def restore(
     from legal_store.config import settings
     from legal_store.database.target import connection_parameters
     from legal_store.errors import WrongUseError
+    from legal_store.production import environment_of
     from legal_store.restore import RestorePlan, find_source, phrase
     from legal_store.restore import restore as run
 
@@ -75,9 +76,9 @@ def restore(
     if not no_safety_backup:  # it is encrypted by the same key
         refuse_key_beside_backups(settings().backup_dir, file=key_path)
     key = master_key(file=key_path)
-    database = str(parameters["dbname"])
+    database, environment = str(parameters["dbname"]), environment_of(settings(), parameters)
     if latest:
-        source = newest(opened, database=database, environment=settings().environment).name
+        source = newest(opened, database=database, environment=environment).name
     found = find_source(source, opened, key, trust_sql=trust_sql)
     production = _is_production(parameters)
     typed = confirm or asked(phrase(database, production=production), found.name)
@@ -85,7 +86,7 @@ def restore(
         plan = RestorePlan(
             source=found,
             parameters=parameters,
-            environment=settings().environment,
+            environment=environment,
             production=production,
             typed=typed,
             other_environment=other_environment,
@@ -137,8 +138,7 @@ def _say_migrations(parameters: dict[str, Any]) -> None:
 
     if settings().migrations_dir.is_dir():
         found = status(parameters, settings().migrations_dir)
-        pending = f"{len(found.pending)} pending: run `invoke migrate.deploy`" if found.pending else "none pending"
-        print(f"Migrations: {len(found.applied)} applied, {pending}.")
+        print(f"Migrations: {found}. {found.remedy}".rstrip())
 
 
 def _is_production(parameters: dict[str, Any]) -> bool:
@@ -166,13 +166,13 @@ def _safety_backup(parameters: dict[str, Any], key: MasterKey | None, progress: 
     """Back up the live database and read the backup back, encrypted where there is a key."""
     from legal_store.backup import make_backup, open_store, verify
     from legal_store.config import settings
+    from legal_store.production import environment_of
 
-    environment = settings().environment
     store = open_store(str(settings().backup_dir))
     made = make_backup(
         parameters,
         [store],
-        environment=environment,
+        environment=environment_of(settings(), parameters),
         codec="zstd",
         master=key,
         safety=True,

@@ -20,6 +20,7 @@ def diagram(context: Context, output: str = "", json: bool = False) -> None:
 
     from legal_store.cli.render import print_json
     from legal_store.errors import WrongUseError
+    from legal_store.files import write_whole
     from legal_store.models.declared import SCHEMA
     from legal_store.schema import diagram as draw
 
@@ -29,7 +30,7 @@ def diagram(context: Context, output: str = "", json: bool = False) -> None:
         raise WrongUseError(f"{unknown[0]}: nothing can be drawn into such a file.", remedy="Use .md, .mmd or .svg.")
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(makers[path.suffix](SCHEMA), encoding="utf-8")
+        write_whole(path, makers[path.suffix](SCHEMA))
     if json:
         print_json({"written": paths, "tables": len(SCHEMA.models), "references": len(draw.lines(SCHEMA))})
     else:

@@ -189,4 +189,5 @@ def calibrate(
     print(f"Exact: {report.costs.exact_row_us:.1f} us for each document. Chosen: ef_search {report.costs.ef_search}; "
           f"up to {report.exact_limit} documents are compared, more go through the index.")  # fmt: skip
     if not report.sure:
-        say(f"No breadth is sure to reach a recall of {recall}; the best is used. More --samples may show one.")
+        say(f"No breadth is sure to reach a recall of {recall}; the best is used.")
+        say("More --samples may show one; a denser index may have one: docs/search.md.")

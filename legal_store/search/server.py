@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 from legal_store.database import current_firm, db
 from legal_store.errors import ConfigurationError
-from legal_store.search.planning import Costs
+from legal_store.search.planning import Costs, default_costs
 from legal_store.search.running import rows
 
 # 0.8.2 to 0.8.4 fixed wrong results and corrupt HNSW indexes (pgvector's CHANGELOG)
@@ -88,7 +88,7 @@ def _read() -> Server:
     refuse_wrong_results(version)
     definition, documents = index or ("", "0")
     indexed = "halfvec" if "halfvec_cosine_ops" in definition else "vector" if definition else ""
-    return Server(indexed, int(documents), Costs(**costs) if costs else Costs())
+    return Server(indexed, int(documents), Costs(**costs) if costs else default_costs(int(documents)))
 
 
 def _firm_has_more_than(count: int) -> bool:

@@ -22,6 +22,7 @@ from legal_store.backup.manifest import Export
 from legal_store.backup.stores.local import LocalStore
 from legal_store.embedded.server import free_port
 from legal_store.errors import (
+    ConfigurationError,
     DamagedBackupError,
     LeakError,
     LegalStoreError,
@@ -298,7 +299,7 @@ def test_what_is_expired_or_damaged_is_refused_before_the_server_is_asked_anythi
 
 def test_another_key_is_refused_before_the_server_is_asked_anything(exported: Exported, tmp_path: Path) -> None:
     another = generate_key(tmp_path / "another")
-    with pytest.raises(DamagedBackupError, match="does not open this backup"):
+    with pytest.raises(ConfigurationError, match="does not open it"):
         find_source(str(exported.data), exported.store, another)
 
 

@@ -101,6 +101,11 @@ def test_a_dry_run_shows_what_a_run_with_the_same_key_does(demo_url: str, demo: 
     assert [tuple(row) for row in clients["after"]] == after
 
 
+def test_a_dry_run_has_no_report(demo_url: str, tmp_path: Path) -> None:
+    done = legal_store(demo_url, "anonymize", "--dry-run", "--report", str(tmp_path / "r.html"))
+    assert done.returncode == 2 and "--report is of a run" in done.stderr
+
+
 def test_a_dry_run_shows_rows_and_statements_and_changes_nothing(demo_url: str, demo: Any) -> None:
     done = legal_store(demo_url, "anonymize", "--dry-run", "--json")
     shown = json.loads(done.stdout)

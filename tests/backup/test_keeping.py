@@ -27,7 +27,7 @@ from legal_store.backup import (
 from legal_store.backup.catalog import change, leftover_of
 from legal_store.backup.progress import Progress
 from legal_store.backup.stores.local import LocalStore
-from legal_store.errors import BackupError, CheckFailedError, DamagedBackupError, WrongUseError
+from legal_store.errors import BackupError, CheckFailedError, ConfigurationError, DamagedBackupError, WrongUseError
 from legal_store.restore import drill, find_source
 from tests.backup.samples import put, sample_manifest
 from tests.conftest import Cluster
@@ -160,9 +160,22 @@ def test_a_drill_that_finds_other_content_is_known_from_then_on(small: dict[str,
 
 def test_a_wrong_key_is_no_damage(small: dict[str, Any], store: LocalStore, key: MasterKey, tmp_path: Path) -> None:
     made = make_backup(small, [store], environment="test", master=key).manifest
-    with pytest.raises(DamagedBackupError):
+    with pytest.raises(ConfigurationError):
         verify(store, made.name, generate_key(tmp_path / "wrong"))
     assert list_backups(store, key)[0].good
+
+
+def test_a_backup_that_somebody_deletes_while_it_is_listed_is_none(tmp_path: Path) -> None:
+    class Racing(LocalStore):
+        """Somebody else prunes between our looking at the names and our reading."""
+
+        def reader(self, name: str) -> Any:
+            super().delete(name)
+            return super().reader(name)
+
+    racing = Racing(tmp_path)
+    put(racing, sample_manifest(datetime(2025, 1, 20, tzinfo=UTC)))
+    assert list_backups(racing) == []
 
 
 def test_a_pin_set_during_a_verify_stays(small: dict[str, Any], store: LocalStore) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -34,8 +35,9 @@ def start(cluster: Cluster, parameters: dict[str, Any], tmp_path: Path) -> Itera
     """A function that starts a task on the database."""
     begun: list[subprocess.Popen[str]] = []
 
-    def run(*arguments: str) -> subprocess.Popen[str]:
-        variables = {"DATABASE_URL": cluster.url(parameters["dbname"]), "LEGAL_STORE_BACKUP_DIR": str(tmp_path / "b")}
+    def run(*arguments: str, **more: str) -> subprocess.Popen[str]:
+        url = cluster.url(parameters["dbname"])
+        variables = {"DATABASE_URL": url, "LEGAL_STORE_BACKUP_DIR": str(tmp_path / "b"), **more}
         command = [sys.executable, "-m", "invoke", *arguments]
         process = subprocess.Popen(
             command, cwd=CHECKOUT, env=os.environ | variables, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -141,6 +143,18 @@ def test_a_network_that_swallows_everything_keeps_no_process_alive(
                 assert process.wait(20) == -signal.SIGALRM
             finally:
                 process.kill()
+
+
+def test_ctrl_c_is_heard_while_a_server_lets_a_connection_wait(start: Started) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(20)
+        url = f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/nothing?sslmode=disable"
+        task = start("migrate.status", DATABASE_URL=url)
+        with silent.accept()[0]:
+            began = time.monotonic()
+            task.send_signal(signal.SIGINT)
+            assert task.wait(20) == 130
+            assert time.monotonic() - began < 10
 
 
 def test_what_is_ignored_stays_ignored() -> None:

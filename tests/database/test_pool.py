@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -303,6 +304,25 @@ def test_a_failing_begin_leaves_nothing_borrowed(pooled: MakeDatabase) -> None:
     with pytest.raises(RuntimeError), database:
         raise RuntimeError
     assert database.is_closed() and database.pool.stats().used == 0
+
+
+@pytest.mark.parametrize("kept", ["cursor", "connection"])
+def test_what_is_kept_beyond_its_block_reaches_nobody_elses_transaction(pooled: MakeDatabase, kept: str) -> None:
+    database = pooled(size=1)
+    with database:
+        connection = database.connection()
+        cursor = connection.cursor()
+
+    def use() -> None:
+        (cursor if kept == "cursor" else connection.cursor()).execute("ROLLBACK")
+
+    with pytest.raises(NotConnectedError, match="was given back to the pool"):
+        use()
+    with ThreadPoolExecutor(1) as other, database:
+        database.execute_sql("CREATE TEMP TABLE mine (id int)")
+        with pytest.raises(NotConnectedError, match="belongs to another thread"):
+            other.submit(use).result()
+        assert database.execute_sql("SELECT count(*) FROM mine").fetchone() == (0,)
 
 
 def test_a_caught_error_cannot_lose_a_transaction_silently(pooled: MakeDatabase) -> None:

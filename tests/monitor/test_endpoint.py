@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import urllib.error
 import urllib.request
@@ -63,6 +64,20 @@ def test_the_server_of_its_own_answers() -> None:
             urllib.request.urlopen(f"{url}/nothing")
         caught.value.close()
         server.shutdown()
+
+
+def test_probes_that_send_nothing_are_no_errors(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with health_server("127.0.0.1", 0) as server:
+        monkeypatch.setattr(server.RequestHandlerClass, "timeout", 0.2)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for begin in (b"", b"GET /api/health/live"):
+            with socket.create_connection(("127.0.0.1", server.server_port), timeout=5) as probe:
+                probe.sendall(begin)
+                assert probe.recv(1) == b"", "the server hangs up"
+        server.shutdown()
+    assert capfd.readouterr().err == ""
 
 
 def test_in_flask() -> None:

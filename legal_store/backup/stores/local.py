@@ -81,9 +81,17 @@ class LocalStore(Store):
             return
         try:
             yield True
-            path.unlink(missing_ok=True)  # after a failure it stays, unlocked: a sign of what has to be cleaned up
+            path.unlink(missing_ok=True)
+        except BaseException:
+            if not self._has_files_of(name):  # else it stays, unlocked: a sign of what has to be cleaned up
+                path.unlink(missing_ok=True)
+            raise
         finally:
             os.close(descriptor)
+
+    def _has_files_of(self, name: str) -> bool:
+        ours = (f"{name}.", f".{name}.")
+        return any(file.name.startswith(ours) and not file.name.endswith(_CLAIM) for file in self.folder.iterdir())
 
     def clean_up(self, leftover_of: LeftoverOf) -> list[str]:
         abandoned = {claim.name[1 : -len(_CLAIM)] for claim in self.folder.glob(f".*{_CLAIM}")}
@@ -136,17 +144,29 @@ class _FileWriter(StoreWriter):
         self._file = os.fdopen(os.open(self._partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
 
     def write(self, data: bytes) -> object:
-        return self._file.write(data)
+        with self._room():
+            return self._file.write(data)
 
     def commit(self, *, replace: bool = False) -> None:
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        with self._room():
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
         if replace:
             self._partial.replace(self._path)
         else:
             self._publish()
         _make_durable(self._path.parent)
+
+    @contextmanager
+    def _room(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise BackupError(
+                f"{self._path} cannot be written: {error.strerror}.",
+                remedy="Make room there, or name another folder; what was written of it is removed.",
+            ) from None
 
     def _publish(self) -> None:
         try:
@@ -156,7 +176,8 @@ class _FileWriter(StoreWriter):
         self._partial.unlink()
 
     def abort(self) -> None:
-        self._file.close()
+        with suppress(OSError):  # closing writes what is buffered
+            self._file.close()
         self._partial.unlink(missing_ok=True)
 
 
