@@ -11,6 +11,7 @@ and never carries one firm, or its rows, into the scope of another.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import chain
 from typing import Any
 
@@ -152,6 +153,19 @@ def _guarded(rows: Iterator[Any], began_in: Any, owner: Any) -> Iterator[Any]:
         yield row
 
 
+class _OfModel:
+    """A query whose rows are those of a model."""
+
+    model: Any
+
+    def get(self, *database: Any) -> Any:
+        """Return the first row. Raises DoesNotExist, whose message has no value in it: it ends in logs."""
+        query: Any = super()
+        with suppress(self.model.DoesNotExist):
+            return query.get(*database)
+        raise self.model.DoesNotExist(f"No {self.model.__name__} was found by: {query.sql()[0]}")
+
+
 class _Combinable:
     """What SELECT and UNION have in common: they combine into queries that know their firm too."""
 
@@ -180,7 +194,7 @@ class _Combinable:
         return outer.bind(self._database).objects(self.model)
 
 
-class ScopedSelect(_OfOneScope, _Combinable, ModelSelect):
+class ScopedSelect(_OfOneScope, _OfModel, _Combinable, ModelSelect):
     """A SELECT from a model or an alias of one; a model among what is selected stands for its shown fields."""
 
     def __init__(self, model: Any, selection: Any, is_default: bool = False) -> None:
@@ -202,7 +216,7 @@ def _columns(selected: Any) -> list[Any]:
     return shown(model._meta.sorted_fields) if model else [selected]
 
 
-class ScopedCompound(_OfOneScope, _Combinable, ModelCompoundSelectQuery):  # type: ignore[misc]
+class ScopedCompound(_OfOneScope, _OfModel, _Combinable, ModelCompoundSelectQuery):  # type: ignore[misc]
     """A UNION, INTERSECT or EXCEPT."""
 
 
@@ -210,7 +224,7 @@ class _OuterSelect(_OfOneScope, Select):
     """A SELECT from a SELECT."""
 
 
-class ScopedRaw(_OfOneScope, ModelRaw):
+class ScopedRaw(_OfOneScope, _OfModel, ModelRaw):
     """Rows of SQL that somebody wrote; PostgreSQL alone limits them."""
 
     def __sql__(self, ctx: Any) -> Any:
