@@ -222,6 +222,16 @@ class Database(ChangeTracking, PooledPostgresqlDatabase):
             self.close()
             raise
 
+    def __exit__(self, *exception: Any) -> None:
+        if not self._state.ctx:
+            raise _left_elsewhere()
+        super().__exit__(*exception)
+
+    def pop_transaction(self) -> Any:
+        if not self._state.transactions:
+            raise _left_elsewhere()
+        return super().pop_transaction()
+
     def connection(self) -> PooledConnection:
         """Return the psycopg2 connection that this thread has borrowed. Raises NotConnectedError if it has none, or
         another asyncio task has borrowed it."""
@@ -307,6 +317,8 @@ class _Borrowing(ConnectionContext):
 
     def __exit__(self, *exception: object) -> None:
         blocks = self.db._state.ctx
+        if not blocks:
+            raise _left_elsewhere()
         blocks.pop()
         if not blocks:
             self.db.close()
@@ -323,6 +335,14 @@ def _not_connected() -> NotConnectedError:
     return NotConnectedError(
         "The database is used outside of `with db:`, so this thread has no connection.",
         remedy="Put `with db:` around it (one transaction), or `with db.connection_context():` (none).",
+    )
+
+
+def _left_elsewhere() -> NotConnectedError:
+    return NotConnectedError(
+        "A block of the database is left that is not open here: it was entered in another thread, or before a fork, or "
+        "the database was closed inside it.",
+        remedy="Close a generator in the thread that began it, and fork outside of `with db:`.",
     )
 
 

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from psycopg2 import extensions
+from psycopg2 import IntegrityError, extensions
 
 from legal_store.errors import FirmScopeError
 
@@ -144,7 +144,11 @@ class ScopedCursor(extensions.cursor):
     """
 
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  (psycopg2's name)
-        super().execute(self._with_settings(query), vars)
+        try:
+            super().execute(self._with_settings(query), vars)
+        except IntegrityError as error:
+            _leave_row_out(error)
+            raise
 
     def executemany(self, query: Any, vars_list: Sequence[Any]) -> None:
         for values in vars_list:
@@ -160,7 +164,11 @@ class ScopedCursor(extensions.cursor):
         return parameters
 
     def copy_expert(self, sql: Any, file: Any, size: int = 8192) -> None:
-        super().copy_expert(self._with_settings(sql), file, size)
+        try:
+            super().copy_expert(self._with_settings(sql), file, size)
+        except IntegrityError as error:
+            _leave_row_out(error)
+            raise
 
     def copy_from(
         self, file: Any, table: str, sep: str = "\t", null: str = "\\N", size: int = 8192, columns: Any = None
@@ -205,6 +213,12 @@ class ScopedConnection(extensions.connection):
                 remedy="Read in pages by key, use COPY ... TO STDOUT, or a connection of your own for an operation.",
             )
         return cursor
+
+
+def _leave_row_out(error: IntegrityError) -> None:
+    """Leave the row that breaks a rule, which PostgreSQL adds to the message, to `error.diag`: messages are logged."""
+    if error.diag.message_primary:
+        error.args = (error.diag.message_primary,)
 
 
 def _set(role: str, firm_id: str = "") -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from peewee import SQL, Field, Model, classmethod_only
 
@@ -63,6 +63,10 @@ class Record(Model):
 
     Columns that PostgreSQL fills (`created_at`, `updated_at`, statistics) are read back by `save()`.
     """
+
+    if TYPE_CHECKING:  # the keys beside references (firm_id) and the rows that refer here (cases) are Peewee's making
+
+        def __getattr__(self, name: str) -> Any: ...
 
     abstract: ClassVar[bool] = True
     key_columns: ClassVar[tuple[str, ...]] = ("id",)

@@ -10,6 +10,8 @@ and never carries one firm, or its rows, into the scope of another.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from itertools import chain
 from typing import Any
 
@@ -111,9 +113,16 @@ def _belongs_to(model: Any, firm_id: Any) -> Expression:
 
 
 class _OfOneScope:
-    """A query forgets the rows it has read as soon as it is used in another scope."""
+    """A query forgets the rows it has read as soon as it is used in another scope, and its iterators end there."""
 
     _read: tuple[Any, Any] = (None, None)
+
+    def __iter__(self) -> Iterator[Any]:
+        return _in_one_scope(super().__iter__())  # type: ignore[misc]
+
+    def iterator(self, database: Any = None) -> Iterator[Any]:
+        """Return the rows one after the other, none of them kept. FirmScopeError when the scope changes meanwhile."""
+        return _in_one_scope(super().iterator(database))  # type: ignore[misc]
 
     @property
     def _cursor_wrapper(self) -> Any:
@@ -128,6 +137,33 @@ class _OfOneScope:
 def _identity() -> Any:
     scope = current_scope()
     return None if scope is None else scope.firm_id or "all firms"
+
+
+def _in_one_scope(rows: Iterator[Any]) -> Iterator[Any]:
+    return _guarded(rows, current_scope(), _identity())
+
+
+def _guarded(rows: Iterator[Any], began_in: Any, owner: Any) -> Iterator[Any]:
+    for row in rows:
+        if current_scope() is not began_in and _identity() != owner:
+            raise FirmScopeError(
+                "Rows that were asked for in one scope were read on in another.",
+                remedy="Read them to the end inside the block, for instance into a list.",
+            )
+        yield row
+
+
+class _OfModel:
+    """A query whose rows are those of a model."""
+
+    model: Any
+
+    def get(self, *database: Any) -> Any:
+        """Return the first row. Raises DoesNotExist, whose message has no value in it: it ends in logs."""
+        query: Any = super()
+        with suppress(self.model.DoesNotExist):
+            return query.get(*database)
+        raise self.model.DoesNotExist(f"No {self.model.__name__} was found by: {query.sql()[0]}")
 
 
 class _Combinable:
@@ -158,7 +194,7 @@ class _Combinable:
         return outer.bind(self._database).objects(self.model)
 
 
-class ScopedSelect(_OfOneScope, _Combinable, ModelSelect):
+class ScopedSelect(_OfOneScope, _OfModel, _Combinable, ModelSelect):
     """A SELECT from a model or an alias of one; a model among what is selected stands for its shown fields."""
 
     def __init__(self, model: Any, selection: Any, is_default: bool = False) -> None:
@@ -180,7 +216,7 @@ def _columns(selected: Any) -> list[Any]:
     return shown(model._meta.sorted_fields) if model else [selected]
 
 
-class ScopedCompound(_OfOneScope, _Combinable, ModelCompoundSelectQuery):  # type: ignore[misc]
+class ScopedCompound(_OfOneScope, _OfModel, _Combinable, ModelCompoundSelectQuery):  # type: ignore[misc]
     """A UNION, INTERSECT or EXCEPT."""
 
 
@@ -188,7 +224,7 @@ class _OuterSelect(_OfOneScope, Select):
     """A SELECT from a SELECT."""
 
 
-class ScopedRaw(_OfOneScope, ModelRaw):
+class ScopedRaw(_OfOneScope, _OfModel, ModelRaw):
     """Rows of SQL that somebody wrote; PostgreSQL alone limits them."""
 
     def __sql__(self, ctx: Any) -> Any:

@@ -8,6 +8,8 @@ import sys
 import urllib.request
 from pathlib import Path
 
+import pytest
+
 from tests.database.conftest import eventually, running
 
 FORKING = """
@@ -37,6 +39,23 @@ assert process_id() == parents
 print("both have their own")
 """
 
+FORKING_IN_A_BLOCK = """
+import os, sys
+from legal_store import db
+from legal_store.errors import NotConnectedError
+
+child = None
+try:
+    with {block}:
+        child = os.fork()
+except NotConnectedError as error:
+    os._exit(7 if child == 0 and "fork outside of `with db:`" in str(error) else 1)
+_, status = os.waitpid(child, 0)
+assert os.waitstatus_to_exitcode(status) == 7, status
+assert db.is_closed() and db.pool.stats().used == 0
+print("told")
+"""
+
 SERVICE = """
 from legal_store import db
 from legal_store.monitor.endpoint import wsgi_beside
@@ -64,6 +83,15 @@ def test_a_forked_child_has_a_pool_of_its_own(database_url: str) -> None:
         [sys.executable, "-c", FORKING], env=environment(database_url), capture_output=True, text=True, timeout=60
     )
     assert finished.stdout.strip() == "both have their own", finished.stderr
+
+
+@pytest.mark.parametrize("block", ["db", "db.connection_context()", "db.connection_context(), db.atomic()"])
+def test_a_child_that_was_forked_in_a_block_is_told_so(database_url: str, block: str) -> None:
+    program = FORKING_IN_A_BLOCK.format(block=block)
+    finished = subprocess.run(
+        [sys.executable, "-c", program], env=environment(database_url), capture_output=True, text=True, timeout=60
+    )
+    assert finished.stdout.strip() == "told", finished.stderr
 
 
 def test_gunicorn_with_preload(database_url: str, tmp_path: Path) -> None:

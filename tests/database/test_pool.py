@@ -6,7 +6,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -243,6 +243,22 @@ def test_use_outside_of_a_block_says_what_to_write(database_url: str) -> None:
     with all_firms(reason="test"), pytest.raises(NotConnectedError, match="with db:"):
         Case.select().count()
     assert db.pool.stats().used == 0
+
+
+@pytest.mark.parametrize("block", [lambda database: database, lambda database: database.connection_context()])
+def test_a_block_that_another_thread_leaves_is_an_error_there(pooled: MakeDatabase, block: Any) -> None:
+    database = pooled()
+
+    def rows() -> Iterator[Any]:
+        with block(database):
+            yield database.execute_sql("SELECT 1").fetchone()
+
+    generator = rows()
+    thread = in_thread(lambda: next(generator))
+    thread.join()
+    with pytest.raises(NotConnectedError, match="Close a generator in the thread that began it"):
+        generator.close()
+    eventually(lambda: database.pool.stats().used == 0)
 
 
 def test_keeps_the_interface_of_peewees_pool(pooled: MakeDatabase) -> None:
