@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 from legal_store.cli.discovery import build_collection
+from legal_store.cli.streams import mind_readers
 from legal_store.errors import LegalStoreError
 
+mind_readers()  # `invoke --list | head`
 folder = Path(__file__).resolve().parent
 if Path.cwd() != folder:
     print(f"(in {folder})", file=sys.stderr)

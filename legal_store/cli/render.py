@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -31,13 +32,18 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
         whole = bool(rows) and all(isinstance(row[index], UUID) for row in rows)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=whole)
     for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))
+        table.add_row(*(Text(addressed(str(cell))) for cell in row))
     Console(width=None if sys.stdout.isatty() else _WIDTH_OF_FILES).print(table)
 
 
 def say(message: str) -> None:
     """Print a line about the progress of a task on stderr, so that stdout holds results only."""
-    print(message, file=sys.stderr, flush=True)
+    print(addressed(message), file=sys.stderr, flush=True)
+
+
+def addressed(text: str) -> str:
+    """Return `text` with tasks as they are typed here: outside a checkout it is `legal-store` that runs them."""
+    return text.replace("`invoke ", "`legal-store ") if Path(sys.argv[0]).name == "legal-store" else text
 
 
 def plain(value: Any) -> Any:

@@ -40,14 +40,19 @@ class _Descriptor(io.FileIO):
         os.close(nowhere)
 
 
+def mind_readers() -> None:
+    """Let this process print in this way from now on."""
+    sys.stdout = _checked(sys.stdout, sys.__stdout__, "stdout", BrokenPipeError)
+    sys.stderr = _checked(sys.stderr, sys.__stderr__, "stderr", OSError)
+
+
 @contextmanager
 def told() -> Iterator[None]:
-    """Let the block, and whatever follows it in this process, print in this way; at its end stdout is written.
+    """Let the block print in this way; at its end all of it is written.
 
     Raises OSError, with "stdout" as its file, where that could not be done.
     """
-    sys.stdout = _checked(sys.stdout, sys.__stdout__, "stdout", BrokenPipeError)
-    sys.stderr = _checked(sys.stderr, sys.__stderr__, "stderr", OSError)
+    mind_readers()
     try:
         yield
     finally:

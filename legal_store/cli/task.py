@@ -14,7 +14,7 @@ from typing import Any, cast
 import invoke
 from invoke.exceptions import Exit
 
-from legal_store.cli.render import say
+from legal_store.cli.render import addressed, say
 from legal_store.cli.signals import ended_in_order, interrupted
 from legal_store.cli.streams import told
 from legal_store.errors import ConfigurationError, LegalStoreError, WrongUseError
@@ -121,7 +121,7 @@ def _exit_for(error: Exception) -> Exception:
         return error
     if logging.getLogger("invoke").isEnabledFor(logging.DEBUG):
         traceback.print_exception(error, file=sys.stderr)
-    return Exit(str(known), code=known.exit_code)
+    return Exit(addressed(str(known)), code=known.exit_code)
 
 
 def _translated(error: Exception) -> LegalStoreError | None:

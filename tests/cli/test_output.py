@@ -32,7 +32,7 @@ def test_an_answer_that_does_not_fit_on_the_disk_is_a_failure(task: str, tmp_pat
     assert finished.stderr == "stdout: No space left on device. Check the path, rights and free space.\n"
 
 
-@pytest.mark.parametrize(("task", "code"), [("doctor", 1), ("status", 1), ("anonymize.rules", 0)])
+@pytest.mark.parametrize(("task", "code"), [("doctor", 1), ("status", 1), ("anonymize.rules", 0), ("--list", 0)])
 def test_a_reader_who_has_gone_changes_nothing_but_that_it_is_quiet(task: str, code: int) -> None:
     finished = shell(f"INVOKE {task} | true; exit ${{PIPESTATUS[0]}}", **NOWHERE)
     assert finished.returncode == code and "Traceback" not in finished.stderr and "Broken" not in finished.stderr

@@ -36,7 +36,12 @@ class LocalStore(Store):
             raise BackupError(f"{self.folder} is no folder.", remedy="Name the folder of the backups.")
         if not self.folder.is_dir():
             return {}
-        return {file.name: file.stat().st_size for file in sorted(self.folder.iterdir()) if _is_object(file)}
+        found = {}
+        for file in sorted(self.folder.iterdir()):
+            with suppress(FileNotFoundError):  # somebody deletes it at this moment
+                if _is_object(file):
+                    found[file.name] = file.stat().st_size
+        return found
 
     def writer(self, name: str, *, estimate: int | None = None) -> StoreWriter:
         self._prepare()
