@@ -64,9 +64,11 @@ class Home:
         """
         try:
             self._create()
+            # first of all files: by it the others that come at the same time know the folder as ours
             self.lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
             try:
                 self._acquire(self.lock)
+                self._hide_from_git()
                 yield
             finally:
                 os.close(self.lock)
@@ -146,6 +148,8 @@ class Home:
                 remedy="Set LEGAL_STORE_HOME to a new or an empty folder.",
             )
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def _hide_from_git(self) -> None:
         ignored = self.path / ".gitignore"
         if not ignored.exists():
             ignored.write_text("*\n")

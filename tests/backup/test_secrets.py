@@ -32,7 +32,7 @@ from legal_store.backup import (
 )
 from legal_store.backup.stores.local import LocalStore
 from legal_store.embedded.server import free_port
-from legal_store.errors import BackupError, ConfigurationError, DamagedBackupError, RefusedError
+from legal_store.errors import BackupError, ConfigurationError, RefusedError
 from legal_store.restore import RestorePlan, drill, find_source, restore
 from tests.conftest import CHECKOUT
 
@@ -123,7 +123,7 @@ def test_after_rekey_only_the_new_key_opens_a_backup(
     rekey(store, made.name, key, new)
     assert store.read(made.data_file) == data
     assert verify(store, made.name, new).encryption.key_id == new.key_id  # type: ignore[union-attr]
-    with pytest.raises(DamagedBackupError):
+    with pytest.raises(ConfigurationError, match=f"{key.key_id} does not open it"):
         load(store, made.name, key)
 
 
