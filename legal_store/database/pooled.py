@@ -125,7 +125,7 @@ class PooledConnection(ScopedConnection):
         Raises NotConnectedError where the connection was given back: who has it now would get the statement into a
         transaction of theirs.
         """
-        if self.borrower is not threading.current_thread():
+        if self.borrower is not threading.current_thread() and not self.closed:  # the driver says of a closed one
             raise NotConnectedError(
                 "This cursor's connection was given back to the pool, or belongs to another thread.",
                 remedy="Keep no cursor or connection beyond its `with db:`; ask db for another.",
