@@ -343,7 +343,7 @@ def test_cycles_under_faults_end_with_the_connections_that_the_pool_says(
     eventually(lambda: database.pool.stats().connecting == 0)
     stats = database.pool.stats()
     assert stats.used == 0 and stats.waiting == 0 and stats.idle <= 5
-    eventually(lambda: connections_of(connection, "proxied") == database.pool.stats().idle)
+    eventually(lambda: connections_of(connection, "proxied") == database.pool.stats().idle, within=30)
     assert 0 < failed[0] < cycles
     database.pool.warm_up()
     assert connections_of(connection, "proxied") == 5
