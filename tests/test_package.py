@@ -8,8 +8,10 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
+import psycopg2
 import pytest
 
 from legal_store.config import Url
@@ -50,9 +52,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def service(tmp_path: Path, site: Path, empty_database: Url) -> Run:
     """Runs the package's program in the folder of a service, which has nothing of a checkout."""
 
-    def run(*arguments: str, beside: Path | None = None) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, beside: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
         path = os.pathsep.join(map(str, filter(None, (site, beside))))
-        environment = os.environ | {"DATABASE_URL": empty_database, "PYTHONPATH": path}
+        environment = os.environ | {"DATABASE_URL": empty_database, "PYTHONPATH": path, **variables}
         program = "import sys; sys.argv[0] = 'legal-store'; from legal_store.cli.program import main; main()"
         return subprocess.run(
             [sys.executable, "-c", program, *arguments],
@@ -98,3 +100,19 @@ def test_models_of_a_service_become_migrations_of_its_own(service: Run, tmp_path
     for task in ("migrate.check", "isolation.check"):
         finished = service(task, beside=beside)
         assert finished.returncode == 0, finished.stdout + finished.stderr
+
+
+def test_the_vector_index_is_chosen_by_a_variable_and_made_by_a_migration(
+    service: Run, tmp_path: Path, empty_database: Url
+) -> None:
+    shutil.copytree(CHECKOUT / "migrations", tmp_path / "migrations")
+    for chosen, definition in (("halfvec", "halfvec_cosine_ops)"), ("dense", "(m='24', ef_construction='128')")):
+        made = service("migrate", "--name", f"to_{chosen}", "--yes", LEGAL_STORE_VECTOR_INDEX=chosen)
+        assert made.returncode == 0, made.stderr
+        with closing(psycopg2.connect(empty_database)) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT pg_get_indexdef('documents_content_embedding_idx'::regclass)")
+            assert cursor.fetchone()[0].endswith(definition)
+    again = service("migrate", "--yes", LEGAL_STORE_VECTOR_INDEX="dense")
+    assert again.returncode == 0, again.stderr
+    assert len([*(tmp_path / "migrations").glob("*_to_*.py")]) == 2, "the last one left nothing to do"
+    assert "must be one of vector, halfvec, dense" in service("status", LEGAL_STORE_VECTOR_INDEX="ivfflat").stderr

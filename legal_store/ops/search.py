@@ -190,4 +190,4 @@ def calibrate(
           f"up to {report.exact_limit} documents are compared, more go through the index.")  # fmt: skip
     if not report.sure:
         say(f"No breadth is sure to reach a recall of {recall}; the best is used.")
-        say("More --samples may show one; a denser index may have one: docs/search.md.")
+        say("More --samples may show one; LEGAL_STORE_VECTOR_INDEX=dense may have one: docs/search.md.")
