@@ -178,8 +178,14 @@ def short_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
-@pytest.mark.parametrize("start", [["-m", "bench", "loading"], ["-m", "invoke", "bench", "--name", "loading"]])
+@pytest.mark.parametrize(
+    ("number", "code", "start"),
+    [
+        (signal.SIGTERM, 143, ["-m", "bench", "loading"]),
+        (signal.SIGINT, 130, ["-m", "invoke", "bench", "--name", "loading"]),
+        (signal.SIGHUP, 129, ["-m", "bench", "loading"]),
+    ],
+)
 def test_an_interrupted_comparison_stops_its_servers(
     number: signal.Signals, code: int, start: list[str], short_folder: Path
 ) -> None:
