@@ -150,16 +150,7 @@ def _path(text: str) -> Path:
         raise ValueError("a path; there is no such user") from None
 
 
-VECTOR_INDEX = "LEGAL_STORE_VECTOR_INDEX"
 VECTOR_INDEXES = ("vector", "halfvec", "dense")
-
-
-def chosen_vector_index(environ: Mapping[str, str] = os.environ) -> str:
-    """Return LEGAL_STORE_VECTOR_INDEX alone: models are declared before anybody reads all settings, and judges them."""
-    chosen = environ.get(VECTOR_INDEX, "").strip()
-    return chosen if chosen in VECTOR_INDEXES else "vector"
-
-
 SHIPPED = Path(__file__).parent / "shipped"
 
 
@@ -237,7 +228,10 @@ class Settings:
         "LEGAL_STORE_SEEDS_DIR", _path, partial(own_or_shipped, "seeds"), "folder of the seed sets"
     )
     vector_index: str = _variable(
-        VECTOR_INDEX, _one_of(*VECTOR_INDEXES), "vector", "which index embeddings have: vector, halfvec or dense"
+        "LEGAL_STORE_VECTOR_INDEX",
+        _one_of(*VECTOR_INDEXES),
+        "vector",
+        "which index embeddings have: vector, halfvec or dense",
     )
     backup_dir: Path = _variable("LEGAL_STORE_BACKUP_DIR", _path, Path("backups"), "folder of the backups")
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legal_store.config import Settings, Url, mask_password
+from legal_store.config import VECTOR_INDEXES, Settings, Url, mask_password
 from legal_store.errors import ConfigurationError
+from legal_store.models import documents
 
 SECRET = "s3cr3t-Zq"
 
@@ -98,3 +99,7 @@ def test_no_password_survives_masking(password: str) -> None:
 @pytest.mark.parametrize("url", [f"user:{SECRET}@host/db", f"redis//:{SECRET}@host:5432/0", f"user:a:@{SECRET}@host"])
 def test_no_password_survives_masking_without_a_scheme(url: str) -> None:
     assert SECRET not in mask_password(url)
+
+
+def test_the_vector_indexes_that_may_be_chosen_are_those_that_the_models_know() -> None:
+    assert set(VECTOR_INDEXES) == set(documents.VECTOR_INDEXES)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 
 from peewee import BigIntegerField, BooleanField, IntegerField, TextField
 
-from legal_store.config import chosen_vector_index
 from legal_store.models.cases import Case
 from legal_store.models.firms import FirmRecord
 from legal_store.models.outbox import cache_events
@@ -21,8 +21,9 @@ from legal_store.models.users import User
 from legal_store.schema.fields import EmbeddingField, EnumField, FirmReferenceField, JsonField, SearchField
 from legal_store.schema.objects import Check, Default, Index
 
-# see docs/search.md for what each is good for
-_VECTOR_INDEXES = {
+# docs/search.md says what each is good for. The variable is read here alone, because models are light to import; the
+# settings judge it.
+VECTOR_INDEXES = {
     "vector": Index("documents_content_embedding_idx", ("content_embedding vector_cosine_ops",), using="hnsw"),
     "halfvec": Index(
         "documents_content_embedding_idx",
@@ -90,7 +91,7 @@ class Document(FirmRecord):
                 ("firm_id", "document_type", "status", "case_id", "created_at"),
                 where="content_embedding IS NOT NULL",
             ),
-            _VECTOR_INDEXES[chosen_vector_index()],
+            VECTOR_INDEXES.get(os.environ.get("LEGAL_STORE_VECTOR_INDEX", "").strip(), VECTOR_INDEXES["vector"]),
             Index("documents_firm_id_case_id_idx", ("firm_id", "case_id", "created_at DESC")),
             Index("documents_firm_id_type_status_idx", ("firm_id", "document_type", "status")),
             Index("documents_firm_id_created_by_idx", ("firm_id", "created_by_id")),
