@@ -14,6 +14,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
+from legal_store import embedded
 from legal_store.config import Url
 from tests.conftest import CHECKOUT
 
@@ -49,12 +50,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def service(tmp_path: Path, site: Path, empty_database: Url) -> Run:
+def service(tmp_path: Path, site: Path, empty_database: Url, servers: embedded.Servers) -> Run:
     """Runs the package's program in the folder of a service, which has nothing of a checkout."""
 
     def run(*arguments: str, beside: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
         path = os.pathsep.join(map(str, filter(None, (site, beside))))
-        environment = os.environ | {"DATABASE_URL": empty_database, "PYTHONPATH": path, **variables}
+        urls = {"DATABASE_URL": empty_database, "REDIS_URL": servers.redis.url}
+        environment = os.environ | urls | {"PYTHONPATH": path, **variables}
         program = "import sys; sys.argv[0] = 'legal-store'; from legal_store.cli.program import main; main()"
         return subprocess.run(
             [sys.executable, "-c", program, *arguments],
