@@ -59,7 +59,12 @@ def refuse_production(doing: str, settings: Settings, *, url: str | None = None)
 def environment_of(settings: Settings, parameters: dict[str, Any]) -> str:
     """Return which environment the database of psycopg2 `parameters` belongs to: what it says itself, unless
     LEGAL_STORE_ENV says production; LEGAL_STORE_ENV where it says nothing. Raises ServerUnavailableError."""
-    return settings.environment if settings.production else environment_marker(parameters) or settings.environment
+    return settings.environment if settings.production else environment_by(settings, environment_marker(parameters))
+
+
+def environment_by(settings: Settings, marker: str | None) -> str:
+    """As `environment_of`, of a database whose `marker` was read already."""
+    return settings.environment if settings.production else marker or settings.environment
 
 
 def environment_marker(parameters: dict[str, Any]) -> str | None:

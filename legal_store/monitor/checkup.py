@@ -11,7 +11,7 @@ from typing import NamedTuple
 from legal_store.config import Settings
 from legal_store.errors import LegalStoreError
 from legal_store.monitor.inspection import Inspector, Row, blockers, has_statement_statistics, reached
-from legal_store.monitor.overview import EXTENSIONS, human_time, last_backup
+from legal_store.monitor.overview import EXTENSIONS, environment_seen, human_time, last_backup
 from legal_store.monitor.plan import read_limits
 
 OLDEST_SERVER = 160000
@@ -43,7 +43,7 @@ def checkup_of(server: Inspector | LegalStoreError, settings: Settings) -> list[
         for what, check in _SERVER_CHECKS.items():
             checks.append(_guarded(what, lambda check=check: check(server, settings)))  # type: ignore[misc]
     checks.append(_guarded("Redis", lambda: _redis(settings)))
-    checks.append(_guarded("backups", lambda: _backups(settings)))
+    checks.append(_guarded("backups", lambda: _backups(server, settings)))
     return checks
 
 
@@ -272,8 +272,8 @@ def _redis(settings: Settings) -> Outcome:
     return "good", f"{found['program']} {found['version']}", ""
 
 
-def _backups(settings: Settings) -> Outcome:
-    state, text, found = last_backup(settings)
+def _backups(server: Inspector | LegalStoreError, settings: Settings) -> Outcome:
+    state, text, found = last_backup(settings, environment_seen(server, settings))
     if found["damaged"]:
         return state, text, "Run `invoke backup`; `invoke backup.list` says what is damaged."
     return state, text, "" if state == "good" else "Run `invoke backup` daily and `invoke backup.drill` weekly."

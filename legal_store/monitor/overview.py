@@ -13,6 +13,7 @@ from legal_store.database.scope import STATEMENT_SQL
 from legal_store.database.target import connection_parameters
 from legal_store.errors import ConfigurationError, LegalStoreError, ServerUnavailableError
 from legal_store.monitor.inspection import Inspector, blockers, reached
+from legal_store.production import environment_by, read_marker
 
 HISTORY = "sizes.json"  # in the folder of the embedded servers: what `growth` compares with
 _REMEMBERED_DAYS = 30
@@ -49,8 +50,16 @@ def overview_of(server: Inspector | LegalStoreError, settings: Settings) -> list
         for topic, read in _DATABASE_PARTS.items():
             lines.append(_line(topic, lambda read=read: read(server, settings)))  # type: ignore[misc]
     lines.append(_line("Redis", lambda: _redis(settings)))
-    lines.append(_line("backup", lambda: last_backup(settings)))
+    lines.append(_line("backup", lambda: last_backup(settings, environment_seen(server, settings))))
     return lines
+
+
+def environment_seen(server: Inspector | LegalStoreError, settings: Settings) -> str:
+    """Return which environment the database belongs to, as its backups are named; LEGAL_STORE_ENV if it is away."""
+    if isinstance(server, LegalStoreError):
+        return settings.environment
+    with server.connection.cursor() as cursor:
+        return environment_by(settings, read_marker(cursor))
 
 
 def _line(topic: str, read: Callable[[], tuple[str, str, dict[str, Any]]]) -> Line:
@@ -265,20 +274,20 @@ def redis_facts(settings: Settings) -> dict[str, Any]:
     }
 
 
-def last_backup(settings: Settings) -> Part:
+def last_backup(settings: Settings, environment: str | None = None) -> Part:
     """Say how old the newest whole backup of this database in the folder is, and whether it was proven to restore.
 
-    Where it is not known which database that is, of any in this environment.
+    Where it is not known which database that is, of any in the environment (LEGAL_STORE_ENV by default).
     """
     from legal_store.backup import backups_of, damaged_among, open_store
     from legal_store.backup.manifest import PROVEN
 
-    database = _database_name(settings)
-    found = backups_of(open_store(str(settings.backup_dir)), database, settings.environment)
+    database, environment = _database_name(settings), environment or settings.environment
+    found = backups_of(open_store(str(settings.backup_dir)), database, environment)
     damaged = [listed.name for listed in found if not listed.good]
     newest = next((listed.manifest for listed in found if listed.good and listed.manifest), None)
     if newest is None:
-        wanted = " ".join(filter(None, (settings.environment, database)))
+        wanted = " ".join(filter(None, (environment, database)))
         text = f"none of {wanted} in {settings.backup_dir}{damaged_among(found)}: `invoke backup`"
         return "look", text, {"damaged": damaged}
     age = time.time() - newest.created.timestamp()

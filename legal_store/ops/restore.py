@@ -95,7 +95,7 @@ def restore(
             in_place=in_place,
             unfinished_load=unfinished_load,
             jobs=jobs or os.cpu_count() or 1,
-            safety_backup=None if no_safety_backup else lambda: _safety_backup(parameters, key, progress),
+            safety_backup=None if no_safety_backup else lambda: _safety_backup(parameters, environment, key, progress),
         )
         report = run(plan, progress=progress, show=show_gate)
     if json:
@@ -162,17 +162,16 @@ def asked(wanted: str, source: str) -> str | None:
         return None
 
 
-def _safety_backup(parameters: dict[str, Any], key: MasterKey | None, progress: Progress) -> Manifest:
+def _safety_backup(parameters: dict[str, Any], environment: str, key: MasterKey | None, progress: Progress) -> Manifest:
     """Back up the live database and read the backup back, encrypted where there is a key."""
     from legal_store.backup import make_backup, open_store, verify
     from legal_store.config import settings
-    from legal_store.production import environment_of
 
     store = open_store(str(settings().backup_dir))
     made = make_backup(
         parameters,
         [store],
-        environment=environment_of(settings(), parameters),
+        environment=environment,
         codec="zstd",
         master=key,
         safety=True,

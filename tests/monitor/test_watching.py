@@ -322,6 +322,15 @@ def test_a_backup_counts_when_it_was_proven_to_restore(
     assert found == state and text.startswith("1 h 0 min ago") and values["proof"] == proof
 
 
+def test_backups_of_a_marked_database_are_found_from_a_shell_that_says_nothing(
+    settings: Settings, store: LocalStore, connection: Any
+) -> None:
+    mark_production(connection)
+    put(store, own_backup(replace(settings, environment="production"), "proven"))
+    assert [line.state for line in overview(settings) if line.topic == "backup"] == ["good"]
+    assert _found(settings, "backups")[0] == "good"
+
+
 def test_backups_of_others_and_what_restores_replaced_stand_in_for_none(settings: Settings, store: LocalStore) -> None:
     put(store, sample_manifest(datetime.now(UTC), "proven"))
     put(store, own_backup(settings, "proven", safety=True))
